@@ -1,0 +1,86 @@
+"""What all experiments share, and how a config's string argument is read."""
+
+import ast
+
+from ml_collections import ConfigDict
+
+
+def base(name: str) -> ConfigDict:
+  """Settings that no single task decides."""
+  return ConfigDict(
+    {
+      "name": name,
+      "seed": 0,
+      "num_replicas": 1,  # seeds trained together, from `seed` on
+      "omega": 0.8,  # probability of an empty count before training (L15)
+      "batch_size": 16,
+      "num_steps": 1500,
+      "log_every": 25,
+      "eval_every": 250,
+      "report_checkpoint": "last",  # or "best" by the validation count error
+      "score_window_s": 0.05,
+      "num_figures": 2,
+      "progress": True,
+      "label_noise": {"kind": "normal", "scale_s": 0.0},
+      "optimizer": {
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 50,
+        "clip_norm": 1.0,
+        "weight_decay": 0.0,
+      },
+      "predict": {"chunk_s": 10.0, "context_s": 1.0, "batch_size": 8},
+      "decode": {
+        "method": "mass",
+        "suppression_s": 0.05,
+        "window_s": 0.05,
+        "softness_s": 0.0,
+        "count_window_s": 10.0,
+      },
+    }
+  )
+
+
+def parse_arg(arg: str | None, *, variants: tuple[str, ...], **defaults):
+  """Reads the part of `--config=file.py:variant,key=value` after the colon.
+
+  Args:
+    arg: the string; None or empty takes the defaults.
+    variants: what may stand without a `=`; the first is the default.
+    **defaults: keys that may be set, with their defaults; a value has the type of its default.
+
+  Returns:
+    ConfigDict with `variant` and the keys.
+
+  Raises:
+    ValueError: an unknown variant or key, or a value of another type.
+
+  >>> parse_arg("synthetic,seed=3", variants=("synthetic",), seed=0).seed
+  3
+  """
+  values = ConfigDict({"variant": variants[0], **defaults})
+  for part in filter(None, (arg or "").split(",")):
+    key, has_value, text = part.partition("=")
+    if not has_value:
+      if key not in variants:
+        raise ValueError(f"config argument {part!r}: expected a variant ({', '.join(variants)}) or key=value")
+      values.variant = key
+    elif key not in defaults:
+      raise ValueError(f"config argument {part!r}: no such key; expected {', '.join(sorted(defaults)) or 'none'}")
+    else:
+      values[key] = _as_type_of(defaults[key], text, part)
+  return values
+
+
+def _as_type_of(default, text: str, part: str):
+  if isinstance(default, str):
+    return text
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    value = None
+  if isinstance(default, float) and type(value) is int:
+    value = float(value)
+  if type(value) is not type(default):
+    raise ValueError(f"config argument {part!r}: expected a value like {default!r}")
+  return value

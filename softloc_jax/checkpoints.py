@@ -1,0 +1,125 @@
+"""Saving and restoring a training, whole: the only file that knows orbax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+from typing import Any
+
+import grain
+import orbax.checkpoint as ocp
+
+CONFIG_FILE = "config.json"
+
+
+class Checkpoints:
+  """Checkpoints of one workdir: the latest, to resume from, and the best so far.
+
+  The state and the position of the data iterator are written together, to a temporary
+  folder that is renamed when complete: a killed training leaves the last whole checkpoint.
+
+  Args:
+    workdir: folder of the run; checkpoints go to `checkpoints/` in it.
+    best_metric: name of the metric that decides which checkpoint is best; lowest wins.
+  """
+
+  def __init__(self, workdir: str | os.PathLike, *, best_metric: str):
+    policy = ocp.checkpoint_managers
+    # orbax ranks upwards, and of equals keeps the later one.
+    best = policy.BestN(get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False)
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), best]),
+      best_fn=lambda metrics: metrics[best_metric],  # without it orbax does not store metrics
+      best_mode="min",
+      enable_async_checkpointing=False,
+    )
+    self._best_metric = best_metric
+    self._manager = ocp.CheckpointManager(pathlib.Path(workdir).absolute() / "checkpoints", options=options)
+
+  def save(
+    self, step: int, state: Any, iterator: grain.DatasetIterator, metrics: Mapping[str, float], notes: Mapping[str, Any]
+  ) -> None:
+    """Writes a checkpoint; `metrics` holds the best metric, `notes` anything JSON can hold (thresholds)."""
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(state),
+        data=grain.checkpoint.CheckpointSave(iterator),
+        notes=ocp.args.JsonSave(dict(notes)),
+      ),
+      metrics={self._best_metric: float(metrics[self._best_metric])},
+    )
+    self._manager.wait_until_finished()
+
+  @property
+  def latest_step(self) -> int | None:
+    """Step of the last checkpoint, None before the first."""
+    return self._manager.latest_step()
+
+  @property
+  def best_step(self) -> int | None:
+    """Step of the checkpoint with the lowest best metric, the later one of equals; None before the first."""
+    steps = self._manager.all_steps()
+    if not steps:
+      return None
+    return min(steps, key=lambda step: (self._manager.metrics(step)[self._best_metric], -step))
+
+  def restore(self, step: int, like: Any, iterator: grain.DatasetIterator | None = None) -> tuple[Any, dict[str, Any]]:
+    """The state at a step, in the shape and sharding of `like`, and its notes; moves `iterator` there too."""
+    args = {"state": ocp.args.StandardRestore(like), "notes": ocp.args.JsonRestore()}
+    if iterator is not None:
+      args["data"] = grain.checkpoint.CheckpointRestore(iterator)
+    restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+    return restored["state"], restored["notes"]
+
+  def close(self) -> None:
+    """Ends orbax's background work."""
+    self._manager.close()
+
+
+def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
+  """Keeps the config beside the checkpoints, and refuses to continue a run of another one.
+
+  Raises:
+    ValueError: the workdir already holds a run with other settings; names the first that differs.
+  """
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  text = json.dumps(config, indent=2, sort_keys=True)
+  if path.exists():
+    old, new = _flatten(json.loads(path.read_text())), _flatten(json.loads(text))
+    for key in sorted(set(old) | set(new)):
+      if old.get(key) != new.get(key):
+        raise ValueError(
+          f"{path} belongs to a run with {key} = {old.get(key)!r}, not {new.get(key)!r}; choose another workdir"
+        )
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  replace_text(path, text)
+
+
+def read_config(workdir: str | os.PathLike) -> dict[str, Any]:
+  """The config of the run in a workdir.
+
+  Raises:
+    FileNotFoundError: the folder is not a workdir.
+  """
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  if not path.exists():
+    raise FileNotFoundError(f"{path} not found: expected the workdir of a training")
+  return json.loads(path.read_text())
+
+
+def replace_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a text file whole or not at all."""
+  path = pathlib.Path(path)
+  temporary = path.with_name(f".{path.name}.tmp")
+  temporary.write_text(text)
+  os.replace(temporary, path)
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+  if not isinstance(tree, dict):
+    return {prefix: tree}
+  return {k: v for name, sub in tree.items() for k, v in _flatten(sub, f"{prefix}.{name}".lstrip(".")).items()}

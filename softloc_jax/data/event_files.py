@@ -1,0 +1,293 @@
+"""Reads and writes the files that hold a recording's events, its sidecars.
+
+| extension | content | label |
+|---|---|---|
+| csv, tsv, txt | columns `time,label` or `time,label,confidence`, with or without this header | `label` |
+| csv, tsv, txt | one column `time`, with or without this header | "event" |
+| txt | MAPS: header `OnsetTime OffsetTime MidiPitch` | the pitch |
+| jams | namespaces of `JAMS_NAMESPACES` | the value, or else the namespace |
+| mid, midi | the notes of every instrument, drums too | the pitch |
+
+Columns are separated by tabs, commas or blanks, whichever the first line shows. A file with a header and
+nothing else says that there are no events; an empty file is refused, since it may as well be a lost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import csv
+import math
+import os
+import pathlib
+
+import numpy as np
+
+EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
+
+# The label of events that a file gives no label for.
+DEFAULT_LABEL = "event"
+
+# JAMS namespaces whose observations are events; the others (chord, tempo, ...) are not read.
+JAMS_NAMESPACES = ("onset", "beat", "tag_open", "segment_open", "note_midi")
+
+_MAPS_HEADER = ("onsettime", "offsettime", "midipitch")
+
+
+def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Reads the events of one recording.
+
+  Args:
+    path: a csv, tsv, txt, jams, mid or midi file.
+
+  Returns:
+    Label -> sorted event times in seconds, float64. Repeated events are kept; confidences are not read.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: an unknown extension, an unreadable or empty file, or a malformed row; the message names the
+      file, the row (counted from 1, with the header), the value and what was expected.
+    ImportError: a JAMS or MIDI file without the extra that reads it.
+  """
+  path = pathlib.Path(path)
+  extension = path.suffix.lower()
+  if extension not in EXTENSIONS:
+    raise ValueError(
+      f"{path}: cannot read events from {extension!r}; expected one of {', '.join(EXTENSIONS)}"
+    )
+  if not path.is_file():
+    raise FileNotFoundError(f"no such file: {path}")
+  if extension == ".jams":
+    pairs = _read_jams(path)
+  elif extension in (".mid", ".midi"):
+    pairs = _read_midi(path)
+  else:
+    pairs = _read_table(path)
+  times: dict[str, list[float]] = {}
+  for time_s, label in pairs:
+    times.setdefault(label, []).append(time_s)
+  return {label: np.sort(np.array(times[label], dtype=np.float64)) for label in sorted(times)}
+
+
+def write_events(
+  path: str | os.PathLike,
+  events: Mapping[str, Sequence[float] | np.ndarray],
+  confidence: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+  *,
+  overwrite: bool = False,
+) -> None:
+  """Writes events as a table with the header `time,label[,confidence]`, in the order of time.
+
+  The file appears whole or not at all. A class without events leaves no row, so it is not read back.
+
+  Args:
+    path: a csv (commas) or tsv (tabs) file in an existing folder.
+    events: label -> times in seconds; written with 6 decimals.
+    confidence: label -> one number per time, in the order of `events`; None writes no such column.
+    overwrite: whether an existing file may be replaced.
+
+  Raises:
+    FileExistsError: the file exists and `overwrite` is False.
+    FileNotFoundError: the folder does not exist.
+    ValueError: another extension, a time or confidence that is not finite, a negative time, a label that
+      would not be read back as it is, or confidences that do not fit the events.
+  """
+  path = pathlib.Path(path)
+  delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+  if delimiter is None:
+    raise ValueError(f"{path}: cannot write events as {path.suffix!r}; expected .csv or .tsv")
+  if not path.parent.is_dir():
+    raise FileNotFoundError(f"no such folder: {path.parent}")
+  if path.exists() and not overwrite:
+    raise FileExistsError(f"{path} exists; overwrite=True would replace it")
+  rows = _rows_to_write(path, events, confidence)
+  partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  try:
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+      writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+      writer.writerow(("time", "label") if confidence is None else ("time", "label", "confidence"))
+      writer.writerows(rows)
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def _rows_to_write(path: pathlib.Path, events: Mapping, confidence: Mapping | None) -> list[tuple[str, ...]]:
+  """Checked rows of text, sorted by time and then label."""
+  if confidence is not None and set(confidence) != set(events):
+    raise ValueError(
+      f"{path}: confidence is given for {sorted(confidence)}; expected the events' labels {sorted(events)}"
+    )
+  rows = []
+  for label, times_s in events.items():
+    if not label or label != label.strip() or len(label.splitlines()) != 1:
+      raise ValueError(f"{path}: label {label!r}; expected text in one line, without blanks at its ends")
+    times_s = np.asarray(times_s, dtype=np.float64)
+    columns = [times_s]
+    if times_s.ndim != 1 or not (np.isfinite(times_s) & (times_s >= 0)).all():
+      raise ValueError(f"{path}: times of {label!r}; expected a list of finite times >= 0 s, found {times_s}")
+    if confidence is not None:
+      columns.append(np.asarray(confidence[label], dtype=np.float64))
+      if columns[1].shape != times_s.shape or not np.isfinite(columns[1]).all():
+        raise ValueError(
+          f"{path}: confidence of {label!r}; expected {len(times_s)} finite numbers, found {columns[1]}"
+        )
+    rows += [(row[0], label, *row[1:]) for row in zip(*columns, strict=True)]
+  return [(f"{time:.6f}", label, *(f"{c:.6f}" for c in rest)) for time, label, *rest in sorted(rows)]
+
+
+def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
+  """(time, label) per row of a text table."""
+  try:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+  except UnicodeDecodeError as error:
+    raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+  rows = [
+    (number, fields) for number, fields in enumerate(_split_fields(path, lines), start=1) if any(fields)
+  ]
+  if not rows:
+    raise ValueError(
+      f"{path}: the file is empty; expected a header `time,label`, alone if there are no events"
+    )
+  number, first = rows[0]
+  names = tuple(name.lower() for name in first)
+  if _as_number(first[0]) is not None:
+    columns = _columns_without_header(path, number, first)
+  else:
+    columns = _columns_of_header(path, number, names)
+    rows = rows[1:]
+  return [_parse_row(path, number, fields, columns) for number, fields in rows]
+
+
+def _split_fields(path: pathlib.Path, lines: list[str]) -> list[list[str]]:
+  """The fields of every line, stripped; the first line that is not blank shows the separator."""
+  shown = next((line for line in lines if line.strip()), "")
+  delimiter = "\t" if "\t" in shown else "," if "," in shown else None
+  if delimiter is None:
+    return [line.split() for line in lines]
+  try:
+    # One line at a time, so that a stray quotation mark cannot swallow the lines after it.
+    split = [next(csv.reader([line], delimiter=delimiter, strict=True), []) for line in lines]
+  except csv.Error as error:
+    raise ValueError(f"{path}: {error}; expected fields separated by {delimiter!r}") from error
+  return [[field.strip() for field in fields] for fields in split]
+
+
+def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) -> dict[str, int]:
+  """Role -> column, where "width" is the number of columns."""
+  if names == _MAPS_HEADER:
+    return {"time": 0, "pitch": 2, "width": 3}
+  columns = {name: names.index(name) for name in ("time", "label", "confidence") if name in names}
+  needs_label = bool(set(names) - {"time", "confidence"})
+  if "time" not in columns or (needs_label and "label" not in columns) or len(set(names)) != len(names):
+    raise ValueError(
+      f"{path}: row {number} is {', '.join(names)!r}; expected a time in seconds, or a header with the"
+      f" columns time and label (time alone where all events are of one kind), or OnsetTime OffsetTime"
+      f" MidiPitch"
+    )
+  return {**columns, "width": len(names)}
+
+
+def _columns_without_header(path: pathlib.Path, number: int, fields: list[str]) -> dict[str, int]:
+  """Columns in the order time, label, confidence."""
+  if len(fields) > 3:
+    raise ValueError(
+      f"{path}: row {number} has {len(fields)} columns without a header; expected time, label, confidence"
+    )
+  roles = ("time", "label", "confidence")[: len(fields)]
+  return {**{role: column for column, role in enumerate(roles)}, "width": len(fields)}
+
+
+def _parse_row(
+  path: pathlib.Path, number: int, fields: list[str], columns: Mapping[str, int]
+) -> tuple[float, str]:
+  """One (time, label); the row's number is for the message."""
+  where = f"{path}: row {number}"
+  if len(fields) != columns["width"]:
+    raise ValueError(f"{where} has {len(fields)} columns ({fields}); expected {columns['width']}")
+  time_s = _as_number(fields[columns["time"]])
+  if time_s is None or not math.isfinite(time_s) or time_s < 0:
+    raise ValueError(f"{where}: time is {fields[columns['time']]!r}; expected seconds, a number >= 0")
+  if "pitch" in columns:
+    pitch = fields[columns["pitch"]]
+    if not pitch.isdecimal():
+      raise ValueError(f"{where}: MidiPitch is {pitch!r}; expected a whole number")
+    return time_s, str(int(pitch))
+  # Not used, but a column that does not hold numbers is not a confidence: the file means something else.
+  confidence = fields[columns["confidence"]] if "confidence" in columns else ""
+  if confidence and _as_number(confidence) is None:
+    raise ValueError(f"{where}: confidence is {confidence!r}; expected a number")
+  label = fields[columns["label"]] if "label" in columns else DEFAULT_LABEL
+  if not label:
+    raise ValueError(f"{where}: the label is empty; expected a name")
+  return time_s, label
+
+
+def _as_number(text: str) -> float | None:
+  """The number that `text` shows, or None."""
+  try:
+    return float(text)
+  except ValueError:
+    return None
+
+
+def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
+  """(time, label) per observation of the event namespaces."""
+  try:
+    import jams
+  except ImportError as error:
+    raise ImportError(f"{path}: reading JAMS needs jams: pip install softloc-jax[formats]") from error
+  # Whatever is wrong in the file, from its JSON to its schema, ends here under the file's name.
+  try:
+    annotations = jams.load(str(path), strict=True).annotations
+    found = [(a.namespace, [(obs.time, obs.value) for obs in a.data]) for a in annotations]
+  except Exception as error:
+    raise ValueError(f"{path}: cannot read as JAMS: {type(error).__name__}: {error}") from error
+  namespaces = [namespace for namespace, _ in found]
+  if not set(namespaces) & set(JAMS_NAMESPACES):
+    raise ValueError(
+      f"{path}: holds annotations of {sorted(set(namespaces))}; expected one of {', '.join(JAMS_NAMESPACES)}"
+    )
+  for namespace in ("onset", "beat"):
+    if namespaces.count(namespace) > 1:
+      raise ValueError(
+        f"{path}: holds {namespaces.count(namespace)} {namespace} annotations, which would count every event"
+        f" as often; expected one: keep one annotator's"
+      )
+  pairs = []
+  for namespace, observations in found:
+    if namespace in JAMS_NAMESPACES:
+      pairs += [
+        (_checked_time(path, time_s), _jams_label(namespace, value)) for time_s, value in observations
+      ]
+  return pairs
+
+
+def _jams_label(namespace: str, value) -> str:
+  """A beat's value is its place in the bar and an onset has none: neither is a class."""
+  if namespace == "note_midi":
+    return str(round(value))  # JAMS allows fractions of a semitone
+  if namespace in ("onset", "beat") or not str(value).strip():
+    return namespace
+  return str(value).strip()
+
+
+def _read_midi(path: pathlib.Path) -> list[tuple[float, str]]:
+  """(onset, pitch) of every note."""
+  try:
+    import pretty_midi
+  except ImportError as error:
+    raise ImportError(f"{path}: reading MIDI needs pretty_midi: pip install softloc-jax[formats]") from error
+  # The parser answers damaged files with errors of many kinds.
+  try:
+    midi = pretty_midi.PrettyMIDI(str(path))
+  except Exception as error:
+    raise ValueError(f"{path}: cannot read as MIDI: {type(error).__name__}: {error}") from error
+  notes = [note for instrument in midi.instruments for note in instrument.notes]
+  return [(_checked_time(path, note.start), str(note.pitch)) for note in notes]
+
+
+def _checked_time(path: pathlib.Path, time_s: float) -> float:
+  """A finite time that is not negative."""
+  if not (math.isfinite(time_s) and time_s >= 0):
+    raise ValueError(f"{path}: event at {time_s} s; expected a time >= 0 s")
+  return float(time_s)

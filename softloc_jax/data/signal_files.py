@@ -1,0 +1,170 @@
+"""Reads the files that hold a recording's signal: audio, npz and csv."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+EXTENSIONS = (*AUDIO_EXTENSIONS, ".npz", ".csv")
+
+_RATE_COMMENT = "# sample_rate_hz:"
+# How far a time stamp may lie from its place on a regular grid, in samples: rounded stamps stay well within
+# it, and one lost sample anywhere moves some stamp by half a sample.
+_MAX_JITTER_SAMPLES = 0.25
+
+
+def read_signal(path: str | os.PathLike, *, mono: bool = True) -> tuple[np.ndarray, float]:
+  """Reads one signal.
+
+  An npz file holds the arrays `signal` (`[num_samples]` or `[num_samples, channels]`) and `sample_rate`
+  (in Hz). A csv file holds one row per sample and one column per channel, under an optional header of
+  column names. Its sample rate comes from a column `time` (seconds, regular, from 0), which is then no
+  channel, or from a first line `# sample_rate_hz: 100`.
+
+  Args:
+    path: a wav, flac, ogg, mp3, npz or csv file.
+    mono: whether the channels of an audio file are averaged; those of npz and csv files never are.
+
+  Returns:
+    The signal as float32, `[num_samples]` or, with more than one channel, `[num_samples, channels]`, and
+    the sample rate in Hz. NaN passes: `recording.validate` refuses it with its place.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: an unknown extension, an unreadable or empty file, or a missing or irregular sample rate.
+    ImportError: audio without soundfile.
+  """
+  path = pathlib.Path(path)
+  extension = path.suffix.lower()
+  if extension not in EXTENSIONS:
+    raise ValueError(
+      f"{path}: cannot read a signal from {extension!r}; expected one of {', '.join(EXTENSIONS)}"
+    )
+  if not path.is_file():
+    raise FileNotFoundError(f"no such file: {path}")
+  if extension == ".npz":
+    signal, rate_hz = _read_npz(path)
+  elif extension == ".csv":
+    signal, rate_hz = _read_csv(path)
+  else:
+    signal, rate_hz = _read_audio(path, mono)
+  if signal.ndim not in (1, 2) or signal.size == 0:
+    raise ValueError(
+      f"{path}: the signal has shape {signal.shape}; expected at least one sample,"
+      f" [num_samples] or [num_samples, channels]"
+    )
+  if not (rate_hz > 0 and math.isfinite(rate_hz)):
+    raise ValueError(f"{path}: the sample rate is {rate_hz} Hz; expected a positive number")
+  if signal.ndim == 2 and signal.shape[1] == 1:
+    signal = signal[:, 0]
+  return np.ascontiguousarray(signal, dtype=np.float32), rate_hz
+
+
+def _read_audio(path: pathlib.Path, mono: bool) -> tuple[np.ndarray, float]:
+  """Audio in [-1, 1]."""
+  try:
+    import soundfile
+  except ImportError as error:
+    raise ImportError(f"{path}: reading audio needs soundfile: pip install softloc-jax[audio]") from error
+  try:
+    signal, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+  except (soundfile.SoundFileError, RuntimeError) as error:
+    raise ValueError(f"{path}: cannot read as audio: {error}") from error
+  return (signal.mean(axis=1) if mono and len(signal) else signal), float(rate_hz)
+
+
+def _read_npz(path: pathlib.Path) -> tuple[np.ndarray, float]:
+  """The arrays `signal` and `sample_rate`."""
+  try:
+    with np.load(path, allow_pickle=False) as arrays:
+      names = list(arrays.files)
+      missing = [name for name in ("signal", "sample_rate") if name not in names]
+      if not missing:
+        signal, rate = arrays["signal"], arrays["sample_rate"]
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{path}: cannot read as npz: {error}") from error
+  if missing:
+    raise ValueError(f"{path}: has no array {' and '.join(missing)}; found {', '.join(names) or 'none'}")
+  for name, array in (("signal", signal), ("sample_rate", rate)):
+    if array.dtype.kind not in "fiu":
+      raise ValueError(f"{path}: {name} is of type {array.dtype}; expected real numbers")
+  if rate.size != 1:
+    raise ValueError(f"{path}: sample_rate has shape {rate.shape}; expected one number in Hz")
+  return signal, float(rate.item())
+
+
+def _read_csv(path: pathlib.Path) -> tuple[np.ndarray, float]:
+  """Columns of numbers, with the rate from a comment or from a column `time`."""
+  try:
+    with open(path, encoding="utf-8-sig") as file:
+      lines = [line for line in file if line.strip()]
+  except UnicodeDecodeError as error:
+    raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+  stated_hz = None
+  if lines and lines[0].lower().startswith(_RATE_COMMENT):
+    stated_hz = _stated_rate(path, lines.pop(0))
+  names: list[str] = []
+  if lines and not _is_numbers(lines[0]):
+    names = [name.strip().lower() for name in lines.pop(0).split(",")]
+  if not lines:
+    raise ValueError(f"{path}: holds no sample; expected rows of numbers")
+  try:
+    table = np.loadtxt(lines, delimiter=",", dtype=np.float64, comments=None, ndmin=2)
+  except ValueError as error:
+    raise ValueError(
+      f"{path}: cannot read as rows of numbers (counted from 0, below the header): {error}"
+    ) from error
+  if names and len(names) != table.shape[1]:
+    raise ValueError(f"{path}: the header has {len(names)} names and the rows {table.shape[1]} columns")
+  if "time" not in names:
+    if stated_hz is None:
+      raise ValueError(
+        f"{path}: no sample rate; expected a column time (seconds) or the first line `{_RATE_COMMENT} 100`"
+      )
+    return table, stated_hz
+  column = names.index("time")
+  rate_hz = _regular_rate(path, table[:, column], stated_hz)
+  return np.delete(table, column, axis=1), rate_hz
+
+
+def _stated_rate(path: pathlib.Path, line: str) -> float:
+  """The number in `# sample_rate_hz: 100`."""
+  text = line[len(_RATE_COMMENT) :].strip()
+  try:
+    return float(text)
+  except ValueError:
+    raise ValueError(f"{path}: the sample rate is {text!r}; expected a number in Hz") from None
+
+
+def _is_numbers(line: str) -> bool:
+  """Whether every field of a line is a number; blank fields are left to the parser to refuse."""
+  try:
+    return bool([float(field) for field in line.split(",") if field.strip()])
+  except ValueError:
+    return False
+
+
+def _regular_rate(path: pathlib.Path, times_s: np.ndarray, stated_hz: float | None) -> float:
+  """The sample rate of regular time stamps that start at 0."""
+  if not np.isfinite(times_s).all() or len(times_s) < 2 or times_s[-1] <= times_s[0]:
+    raise ValueError(f"{path}: column time gives no sample rate; expected two or more increasing times")
+  # Rounding takes away what decimal fractions leave behind: 100.00000000000001 Hz.
+  rate_hz = stated_hz or round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 6)
+  jitter_samples = np.abs((times_s - times_s[0]) * rate_hz - np.arange(len(times_s)))
+  worst = int(np.argmax(jitter_samples))
+  if jitter_samples[worst] > _MAX_JITTER_SAMPLES:
+    raise ValueError(
+      f"{path}: column time is not regular: sample {worst} at {times_s[worst]:g} s is"
+      f" {jitter_samples[worst]:.2g} samples off a grid of {rate_hz:g} Hz; expected at most"
+      f" {_MAX_JITTER_SAMPLES}"
+    )
+  if abs(times_s[0]) * rate_hz > _MAX_JITTER_SAMPLES:
+    raise ValueError(
+      f"{path}: column time starts at {times_s[0]:g} s; expected 0, since events count from the first sample"
+    )
+  return rate_hz

@@ -1,0 +1,242 @@
+"""Recordings to batches of crops: seeded, masked, checkpointable, one stream per replica.
+
+Every crop holds a *counted window* inside more signal. The network sees the crop; the
+loss sees only the window (`where`). As the window's borders leave no trace in the
+signal, a network cannot learn to trigger late, at the end, or early, at the start.
+
+Crop `i` depends on nothing but the seed and `i`, so that a resumed run and one on other
+numbers of workers or processes see the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import logging
+from typing import Any
+import zlib
+
+import grain
+import numpy as np
+
+from softloc_jax import events, features, noise
+from softloc_jax.data.recording import Recording
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+  """Which stretches of a recording are counted.
+
+  Attributes:
+    min_frames, max_frames: shortest and longest counted window; lengths are uniform between.
+    context_frames: signal on each side that the network sees and nobody counts.
+    segments: whether each recording is cut once into consecutive windows, as an annotator
+      who counts would do it, and only those counts are ever used. Otherwise windows lie
+      anywhere, which only makes sense where the labels are times.
+  """
+
+  min_frames: int
+  max_frames: int
+  context_frames: int
+  segments: bool
+
+  def __post_init__(self):
+    if not 1 <= self.min_frames <= self.max_frames:
+      raise ValueError(f"window lengths are {self.min_frames} to {self.max_frames} frames; expected 1 <= min <= max")
+
+  @property
+  def crop_frames(self) -> int:
+    return self.max_frames + 2 * self.context_frames
+
+  @classmethod
+  def from_config(cls, config: Any, frame_rate_hz: float) -> Windows:
+    """From seconds: `min_s`, `max_s`, `context_s`, `segments`."""
+    return cls(
+      min_frames=events.duration_to_frames(config.min_s, frame_rate_hz),
+      max_frames=events.duration_to_frames(config.max_s, frame_rate_hz),
+      context_frames=round(config.context_s * frame_rate_hz),
+      segments=config.segments,
+    )
+
+
+class Crops:
+  """Crops of one replica's recordings, drawn evenly over time; crop `i` is a pure function of the seed.
+
+  Args:
+    recordings: with the labels that this replica trains on.
+    classes: order of the class axis.
+    extractor: says which samples a stretch of frames needs.
+    windows: what is counted.
+    seed: of this replica.
+
+  Raises:
+    ValueError: no recordings, or more events in a window than it has frames.
+  """
+
+  def __init__(
+    self,
+    recordings: Sequence[Recording],
+    classes: Sequence[str],
+    extractor: features.FeatureExtractor,
+    windows: Windows,
+    seed: int,
+  ):
+    if not len(recordings):
+      raise ValueError("there are no recordings to train on")
+    self._recordings, self._classes, self._seed = recordings, tuple(classes), seed
+    self._extractor, self._windows = extractor, windows
+    self._num_frames = np.array([extractor.num_frames(len(r.signal)) for r in recordings])
+    for recording in recordings:
+      check_counts(recording, windows, extractor.frame_rate_hz)
+    if windows.segments:
+      self._segments = [self._cut(i) for i in range(len(recordings))]
+      self._segment_ends = np.cumsum([len(s) for s in self._segments])
+    else:
+      self._frame_ends = np.cumsum(self._num_frames)
+
+  def __call__(self, index: int) -> Batch:
+    """The arrays of crop `index`: signal `[N, channels]`, labels `[T, C]`, counts `[C]`, where `[T]`,
+    labelled `[C]`."""
+    rng = np.random.default_rng((self._seed, 1, index))
+    number, start, stop = self._draw(rng)
+    windows = self._windows
+    slack = windows.max_frames - (stop - start)  # where in the crop the window lies says nothing either
+    crop_start = start - windows.context_frames - int(rng.integers(0, slack + 1))
+    recording = self._recordings[number]
+    found = events.to_frame_labels(
+      recording.events,
+      self._classes,
+      start_frame=start,
+      num_frames=stop - start,
+      frame_rate_hz=self._extractor.frame_rate_hz,
+    )
+    labels = np.zeros((windows.crop_frames, len(self._classes)), np.float32)
+    where = np.zeros(windows.crop_frames, bool)
+    labels[start - crop_start : stop - crop_start] = found.labels
+    where[start - crop_start : stop - crop_start] = True
+    return {
+      "signal": cut_signal(recording.signal, *self._extractor.sample_range(crop_start, windows.crop_frames)),
+      "labels": labels,
+      "counts": found.counts.astype(np.int32),
+      "where": where,
+      "labelled": np.array([recording.is_labelled(name) for name in self._classes]),
+    }
+
+  def _draw(self, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Recording and window `[start, stop)`, every moment of the data set equally likely."""
+    if self._windows.segments:
+      chosen = int(rng.integers(self._segment_ends[-1]))
+      number = int(np.searchsorted(self._segment_ends, chosen, side="right"))
+      start, stop = self._segments[number][chosen - self._segment_ends[number]]  # counts back from the end
+      return number, int(start), int(stop)
+    number = int(np.searchsorted(self._frame_ends, rng.integers(self._frame_ends[-1]), side="right"))
+    total = int(self._num_frames[number])
+    length = min(int(rng.integers(self._windows.min_frames, self._windows.max_frames + 1)), total)
+    start = int(rng.integers(0, total - length + 1))
+    return number, start, start + length
+
+  def _cut(self, number: int) -> np.ndarray:
+    """Consecutive windows of random lengths, `[n, 2]`, drawn once: every frame lies in exactly one.
+
+    The last one takes what is left and may be shorter than the shortest.
+    """
+    rng = np.random.default_rng((self._seed, 0, stable_hash(self._recordings[number].id)))
+    total, shortest, longest = int(self._num_frames[number]), self._windows.min_frames, self._windows.max_frames
+    stops = np.cumsum(rng.integers(shortest, longest + 1, size=total // shortest + 1))
+    bounds = np.concatenate([[0], stops[stops < total], [total]])
+    return np.stack([bounds[:-1], bounds[1:]], axis=1)
+
+
+def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
+  """Samples `[first, first + num_samples)` as `[num_samples, channels]`, zeros beyond the recording."""
+  signal = signal[:, None] if signal.ndim == 1 else signal
+  start, stop = max(first, 0), max(min(first + num_samples, len(signal)), 0)
+  out = np.zeros((num_samples, signal.shape[1]), np.float32)
+  if start < stop:
+    out[start - first : stop - first] = signal[start:stop]
+  return out
+
+
+def check_counts(recording: Recording, windows: Windows, frame_rate_hz: float) -> None:
+  """Refuses labels with more events in some window than it has frames: no model could predict them.
+
+  Raises:
+    ValueError: naming the recording, the class, the place and the numbers.
+  """
+  for length in {windows.min_frames, windows.max_frames}:
+    for label, times_s in recording.events.items():
+      frames = np.sort(events.seconds_to_frames(times_s, frame_rate_hz))
+      most = np.searchsorted(frames, frames + length) - np.arange(len(frames))
+      if len(most) and most.max() > length:
+        at_s = frames[most.argmax()] / frame_rate_hz
+        raise ValueError(
+          f"recording {recording.id!r} has {most.max()} events {label!r} within {length} frames from {at_s:.3f} s"
+          f" ({length / frame_rate_hz:.3f} s): a window holds at most one event per frame and class"
+        )
+
+
+def report_collisions(recordings: Sequence[Recording], frame_rate_hz: float) -> dict[str, int]:
+  """Events that share a frame with another of their class, per class; logs a warning where there are any."""
+  totals: dict[str, int] = {}
+  for recording in recordings:
+    for label, times_s in recording.events.items():
+      frames = events.seconds_to_frames(times_s, frame_rate_hz)
+      totals[label] = totals.get(label, 0) + len(frames) - len(np.unique(frames))
+  for label, total in totals.items():
+    if total:
+      logging.warning(
+        "%d events %r share a frame of %.1f ms with another: counts keep them, frame labels cannot",
+        total,
+        label,
+        1e3 / frame_rate_hz,
+      )
+  return totals
+
+
+def with_label_noise(recordings: Sequence[Recording], config: Any, seed: int) -> list[Recording]:
+  """The recordings with their events moved once (`config.kind`, `config.scale_s`), by a seed and their id."""
+  if not config.scale_s:
+    return list(recordings)
+  moved, clipped = [], 0
+  for recording in recordings:
+    rng = np.random.default_rng((seed, 2, stable_hash(recording.id)))
+    result, num_clipped = noise.misalign_recording(rng, recording, kind=config.kind, scale_s=config.scale_s)
+    moved.append(result)
+    clipped += num_clipped
+  if clipped:
+    logging.info("label noise put %d events on the edge of their recording", clipped)
+  return moved
+
+
+def make_iterator(
+  replicas: Sequence[Crops], *, batch_size: int, num_steps: int, process_index: int = 0, process_count: int = 1
+) -> grain.DatasetIterator:
+  """Batches `[R, B, ...]`, `B` this process's share of the batch; a grain iterator that orbax can save.
+
+  Raises:
+    ValueError: a batch that the processes cannot share evenly.
+  """
+  if batch_size % process_count:
+    raise ValueError(f"batch_size is {batch_size}; expected a multiple of the {process_count} processes")
+  num_replicas, share = len(replicas), batch_size // process_count
+
+  def element(index: int) -> Batch:
+    step, position = divmod(index, num_replicas * share)
+    replica, row = divmod(position, share)
+    return replicas[replica](step * batch_size + process_index * share + row)
+
+  dataset = (
+    grain.MapDataset.range(num_steps * num_replicas * share)
+    .map(element)
+    .batch(num_replicas * share)
+    .map(lambda batch: {k: v.reshape(num_replicas, share, *v.shape[1:]) for k, v in batch.items()})
+  )
+  # Few steps ahead, few threads: crops are slices, and the model wants the cores.
+  return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+
+
+def stable_hash(text: str) -> int:
+  """A hash that is the same in every process."""
+  return zlib.crc32(text.encode())

@@ -1,0 +1,333 @@
+"""Detected events against true ones. Times are in seconds, time errors in milliseconds, results flat dicts.
+
+Onset scores agree with `mir_eval.onset.f_measure`, note scores with `mir_eval.transcription`; the tests
+hold them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from softloc_jax import thresholds
+from softloc_jax.matching import check_times, match_events, precision_recall_f1, time_errors_ms
+
+
+def onset_scores(reference, estimate, *, window_s: float = 0.05) -> dict[str, float]:
+  """Precision, recall and F1 at a tolerance, and the time errors of the matched events.
+
+  Args:
+    reference: sorted true times in seconds, `[R]`.
+    estimate: sorted detected times in seconds, `[E]`.
+    window_s: tolerance in seconds.
+
+  Returns:
+    `precision`, `recall`, `f1`, equal to `mir_eval.onset.f_measure` (so 0 where either list is empty, also
+    where both are); `num_reference`, `num_estimate`, `num_matched`; `time_error_ms/mean` and
+    `time_error_ms/std` of estimate minus reference over the matched pairs (positive is late), NaN without
+    any.
+
+  Raises:
+    ValueError: times that are negative, not finite or not sorted; a negative tolerance.
+
+  >>> scores = onset_scores([1.0, 2.0, 3.0], [1.01, 2.03, 5.0, 6.0])
+  >>> [round(scores[key], 3) for key in ("precision", "recall", "f1", "time_error_ms/mean")]
+  [0.5, 0.667, 0.571, 20.0]
+  """
+  ref_index, est_index = match_events(reference, estimate, window_s=window_s)
+  counts = {
+    "num_reference": len(reference),
+    "num_estimate": len(estimate),
+    "num_matched": len(ref_index),
+  }
+  errors_s = np.asarray(estimate)[est_index] - np.asarray(reference)[ref_index]
+  return {**precision_recall_f1(**counts), **counts, **time_errors_ms(errors_s)}
+
+
+def tolerance_curve(reference, estimate, windows_s: Sequence[float]) -> dict[str, np.ndarray]:
+  """Onset scores as a function of the tolerance.
+
+  Args:
+    reference: sorted true times in seconds, `[R]`.
+    estimate: sorted detected times in seconds, `[E]`.
+    windows_s: tolerances in seconds, `[W]`.
+
+  Returns:
+    `window_s`, `precision`, `recall`, `f1`, each `[W]`.
+
+  >>> tolerance_curve([1.0, 2.0], [1.01, 2.04], [0.005, 0.02, 0.05])["f1"]
+  array([0. , 0.5, 1. ])
+  """
+  rows = [onset_scores(reference, estimate, window_s=w) for w in windows_s]
+  curve = {key: np.array([row[key] for row in rows]) for key in ("precision", "recall", "f1")}
+  return {"window_s": np.asarray(windows_s, dtype=np.float64), **curve}
+
+
+def count_errors(reference, estimate, *, window_s: float, duration_s: float) -> np.ndarray:
+  """Detected minus true number of events, in consecutive windows.
+
+  Args:
+    reference: sorted true times in seconds, `[R]`.
+    estimate: sorted detected times in seconds, `[E]`.
+    window_s: length of a window in seconds.
+    duration_s: length of the recording in seconds. An event after it is counted too, in a window of its
+      own if need be.
+
+  Returns:
+    Signed differences, `[W]`; the mean of their absolute values is the count error.
+
+  Raises:
+    ValueError: times that are negative, not finite or not sorted; a window or duration that is not
+      positive.
+
+  >>> count_errors([0.5, 0.6, 2.5], [0.5, 1.5, 1.6, 2.5], window_s=1, duration_s=3)
+  array([-1,  2,  0])
+  """
+  reference, estimate = check_times("reference", reference), check_times("estimate", estimate)
+  end_s = max(duration_s, *reference[-1:], *estimate[-1:], 0)
+  found, true = (thresholds.window_counts(t, window=window_s, duration=end_s) for t in (estimate, reference))
+  return found - true
+
+
+def bootstrap_interval(
+  values, *, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+  """Percentile bootstrap interval of a mean, over recordings.
+
+  Args:
+    values: one score per recording, `[num_recordings]`.
+    confidence: coverage of the interval, between 0 and 1.
+    num_samples: how often the recordings are drawn anew.
+    seed: of the draws.
+
+  Returns:
+    Lower and upper end; NaN for a single recording, which says nothing of the others.
+
+  Raises:
+    ValueError: no values, values that are not finite, a confidence outside (0, 1).
+
+  References:
+    Efron, Tibshirani. An introduction to the bootstrap. 1993. Chapter 13.
+
+  >>> low, high = bootstrap_interval([0.8, 0.9, 1.0, 0.9])
+  >>> 0.8 < low < 0.9 < high < 1.0
+  True
+  """
+  values = np.asarray(values, dtype=np.float64)
+  if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+    raise ValueError(f"values are {values}; expected one finite score per recording")
+  if not 0 < confidence < 1:
+    raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
+  if len(values) == 1:
+    return np.nan, np.nan
+  draws = np.random.default_rng(seed).integers(len(values), size=(num_samples, len(values)))
+  tail = (1 - confidence) / 2
+  low, high = np.quantile(values[draws].mean(1), [tail, 1 - tail])
+  return float(low), float(high)
+
+
+def _check_lists(classes: Sequence[str], **lists) -> None:
+  sizes = {name: len(items) for name, items in lists.items() if items is not None}
+  if len(set(sizes.values())) != 1 or not next(iter(sizes.values())):
+    raise ValueError(f"got {sizes}; expected one entry per recording in each, and a recording")
+  for name in ("references", "estimates", "labelled"):
+    for i, by_class in enumerate(lists[name] or ()):
+      if unknown := set(by_class) - set(classes):
+        raise ValueError(
+          f"{name}, recording {i}: unknown class {sorted(unknown)[0]!r}; expected one of {', '.join(classes)}"
+        )
+
+
+def _mean(values: Iterable[float]) -> float:
+  values = [v for v in values if not np.isnan(v)]
+  return float(np.mean(values)) if values else np.nan
+
+
+def evaluate(
+  references: Sequence[Mapping[str, Sequence[float]]],
+  estimates: Sequence[Mapping[str, Sequence[float]]],
+  *,
+  classes: Sequence[str],
+  window_s: float = 0.05,
+  labelled: Sequence[Mapping[str, bool]] | None = None,
+  durations_s: Sequence[float] | None = None,
+  count_window_s: float = 10.0,
+) -> dict[str, float]:
+  """Scores of a set of recordings with several classes of events.
+
+  Args:
+    references: for each recording, class name -> sorted true times in seconds; a missing class has no
+      events.
+    estimates: for each recording, class name -> sorted detected times in seconds.
+    classes: the classes, all that may occur.
+    window_s: tolerance in seconds.
+    labelled: for each recording, class name -> whether it was annotated; a missing class was. Pairs of a
+      recording and a class that were not annotated take no part in any score.
+    durations_s: length of each recording; None counts each recording as one window.
+    count_window_s: length of the windows of the count error, in seconds.
+
+  Returns:
+    A flat dict of floats:
+    `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled, NaN for a class
+    without any
+      true or detected event;
+    `f1`, `precision`, `recall`: their means over classes;
+    `f1_recordings`: the mean over recordings of the F1 of all classes' events of one recording (matched
+    within their
+      class), as the papers on piano do; recordings without any true or detected event are left out;
+    `f1_recordings/low`, `f1_recordings/high`: its 95% bootstrap interval;
+    `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference;
+    `count_error`: mean absolute count error of a class in a window;
+    `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
+
+  Raises:
+    ValueError: no recordings, lists of unequal length, a class that is not in `classes`, bad times.
+
+  >>> scores = evaluate([{"KD": [1.0, 2.0]}], [{"KD": [1.0, 3.0], "SD": [2.0]}], classes=["KD", "SD"])
+  >>> scores["f1/KD"], scores["f1"], scores["f1_recordings"]
+  (0.5, 0.25, 0.4)
+  """
+  _check_lists(
+    classes, references=references, estimates=estimates, labelled=labelled, durations_s=durations_s
+  )
+  counts = np.zeros((len(references), len(classes), 3), np.int64)  # true, detected, matched
+  time_errors_s, count_differences = [], []
+  for i, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
+    for c, name in enumerate(classes):
+      if labelled is not None and not labelled[i].get(name, True):
+        continue
+      try:
+        ref, est = (
+          check_times("reference", reference.get(name, ())),
+          check_times("estimate", estimate.get(name, ())),
+        )
+      except ValueError as error:
+        raise ValueError(f"recording {i}, class {name!r}: {error}") from error
+      ref_index, est_index = match_events(ref, est, window_s=window_s)
+      counts[i, c] = len(ref), len(est), len(ref_index)
+      time_errors_s.extend(est[est_index] - ref[ref_index])
+      if durations_s is None:
+        count_differences.append(len(est) - len(ref))
+      else:
+        windows = count_errors(ref, est, window_s=count_window_s, duration_s=durations_s[i])
+        count_differences.extend(windows)
+  return {
+    **_class_scores(counts.sum(0), classes),
+    **_recording_scores(counts.sum(1)),
+    **time_errors_ms(time_errors_s),
+    "count_error": _mean(np.abs(np.array(count_differences, dtype=np.float64))),
+    "num_recordings": len(references),
+    **dict(zip(("num_reference", "num_estimate", "num_matched"), counts.sum((0, 1)).tolist(), strict=True)),
+  }
+
+
+def _class_scores(counts: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+  """Scores of each class, and their means over classes, from `[C, 3]` counts."""
+  scores = {}
+  for name, row in zip(classes, counts.tolist(), strict=True):
+    for key, value in precision_recall_f1(*row).items():
+      scores[f"{key}/{name}"] = value if row[0] + row[1] else np.nan
+  means = {key: _mean(scores[f"{key}/{name}"] for name in classes) for key in ("f1", "precision", "recall")}
+  return {**means, **scores}
+
+
+def _recording_scores(counts: np.ndarray) -> dict[str, float]:
+  """Mean F1 over recordings and its interval, from `[N, 3]` counts."""
+  f1 = [precision_recall_f1(*row)["f1"] for row in counts.tolist() if row[0] + row[1]]
+  low, high = bootstrap_interval(f1) if f1 else (np.nan, np.nan)
+  return {"f1_recordings": _mean(f1), "f1_recordings/low": low, "f1_recordings/high": high}
+
+
+def note_scores(
+  reference, reference_midi, estimate, estimate_midi, *, window_s: float = 0.05
+) -> dict[str, float]:
+  """Onset-only note scores of one piece, as `mir_eval.transcription` computes them.
+
+  A note is right if its pitch is (within half a semitone) and its onset lies within the tolerance.
+
+  Args:
+    reference: true onsets in seconds, `[R]`, in any order.
+    reference_midi: their pitches as MIDI numbers, `[R]`.
+    estimate: detected onsets in seconds, `[E]`.
+    estimate_midi: their pitches as MIDI numbers, `[E]`.
+    window_s: tolerance in seconds.
+
+  Returns:
+    The keys of `onset_scores`.
+
+  Raises:
+    ValueError: onsets or pitches that are negative or not finite, or not as many of one as of the other.
+
+  References:
+    Hawthorne et al. Onsets and frames. ISMIR 2018. Section 4.
+
+  >>> note_scores([1.0, 1.0], [60, 64], [1.02, 1.0], [60, 65])["f1"]
+  0.5
+  """
+  from mir_eval import transcription
+
+  def notes(name, onsets_s, midi):
+    onsets_s, midi = np.asarray(onsets_s, dtype=np.float64), np.asarray(midi, dtype=np.float64)
+    check_times(name, np.sort(onsets_s))
+    if midi.shape != onsets_s.shape or not ((midi >= 0) & (midi < np.inf)).all():
+      raise ValueError(f"{name}_midi is {midi}; expected {len(onsets_s)} MIDI numbers, 0 or more")
+    # Offsets take no part; every note lasts a second.
+    return np.stack([onsets_s, onsets_s + 1], axis=1), 440 * 2 ** ((midi - 69) / 12)
+
+  ref, ref_hz = notes("reference", reference, reference_midi)
+  est, est_hz = notes("estimate", estimate, estimate_midi)
+  matching = []
+  if len(ref) and len(est):
+    matching = transcription.match_notes(
+      ref, ref_hz, est, est_hz, onset_tolerance=window_s, offset_ratio=None
+    )
+  counts = {"num_reference": len(ref), "num_estimate": len(est), "num_matched": len(matching)}
+  errors_s = [est[e, 0] - ref[r, 0] for r, e in matching]
+  return {**precision_recall_f1(**counts), **counts, **time_errors_ms(errors_s)}
+
+
+# fmt: off
+GOLF_EVENTS = ("address", "toe-up", "mid-backswing", "top", "mid-downswing", "impact", "mid-follow-through", "finish")
+# fmt: on
+
+
+def golf_pce(frames, events) -> dict[str, float]:
+  """Percentage of correct events (PCE) of golf swings, as a fraction.
+
+  An event is right within `max(round((impact - address) / 30), 1)` frames: the tolerance grows with the
+  frame rate and with slow motion.
+
+  Args:
+    frames: detected frame of each event, `[N, 8]`: `argmax` of its class over the clip.
+    events: true frames, `[N, 8]`, in the order of `GOLF_EVENTS`.
+
+  Returns:
+    `pce`, the mean over clips and events, and `pce/<event>`.
+
+  Raises:
+    ValueError: no clips, unequal shapes, values that are not finite, or an impact before its address.
+
+  References:
+    McNally et al. GolfDB: a video database for golf swing sequencing. CVPR Workshops 2019. Section 4.
+
+  >>> events = [[0, 10, 20, 30, 40, 60, 70, 90]]  # tolerance: 60 / 30 = 2 frames
+  >>> golf_pce([[2, 10, 20, 30, 40, 60, 70, 93]], events)["pce"]
+  0.875
+  """
+  frames, events = np.asarray(frames, dtype=np.float64), np.asarray(events, dtype=np.float64)
+  if (
+    events.ndim != 2 or frames.shape != events.shape or events.shape[1] != len(GOLF_EVENTS) or not len(events)
+  ):
+    raise ValueError(
+      f"frames have shape {frames.shape} and events {events.shape}; expected [N, 8] both, N above 0"
+    )
+  if not (np.isfinite(frames).all() and np.isfinite(events).all()):
+    raise ValueError("frames or events hold NaN or infinity; expected frame numbers")
+  swing_frames = events[:, GOLF_EVENTS.index("impact")] - events[:, GOLF_EVENTS.index("address")]
+  if (swing_frames < 0).any():
+    raise ValueError(f"clip {int(np.argmax(swing_frames < 0))}: the impact comes before the address")
+  tolerance_frames = np.maximum(np.round(swing_frames / 30), 1)
+  correct = np.abs(frames - events) <= tolerance_frames[:, None]
+  by_event = {f"pce/{name}": float(value) for name, value in zip(GOLF_EVENTS, correct.mean(0), strict=True)}
+  return {"pce": float(correct.mean()), **by_event}

@@ -1,0 +1,108 @@
+"""Convolutions, then a recurrent layer, then one logit per class: the papers' kind of network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flax import nnx
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+_CELLS = {"gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}
+
+
+class CRNN(nnx.Module):
+  """`[B, T, bins, channels] -> [B, T, num_classes]`, the length of time unchanged.
+
+  Args:
+    frame_shape: bins and channels of the input.
+    num_classes: logits per frame.
+    initial_bias: bias of the logits before training (L15).
+    conv_features: filters of each convolution.
+    conv_kernel: frames and bins a convolution spans.
+    conv_pool: max-pooling over bins after each convolution, one number per convolution or one for all.
+    merge_bins: whether the bins become channels first: then the convolutions run over time only,
+      far cheaper where the position on the frequency axis has a fixed meaning.
+    residual: whether a convolution that keeps its shape adds its input.
+    recurrent: "gru", "lstm" or None.
+    recurrent_units: units per direction.
+    dense_units: width of the layer before the logits, 0 for none.
+    causal: whether a logit depends on frames up to its own only; otherwise convolutions are
+      centred and the recurrent layer runs both ways.
+    rngs: where the parameters come from.
+
+  Raises:
+    ValueError: an unknown recurrent layer, or pooling that does not match the convolutions.
+  """
+
+  def __init__(
+    self,
+    *,
+    frame_shape: tuple[int, int],
+    num_classes: int,
+    initial_bias: float,
+    conv_features: Sequence[int],
+    conv_kernel: tuple[int, int],
+    conv_pool: int | Sequence[int] = 1,
+    merge_bins: bool = False,
+    residual: bool = True,
+    recurrent: str | None = "gru",
+    recurrent_units: int = 32,
+    dense_units: int = 0,
+    causal: bool = False,
+    rngs: nnx.Rngs,
+  ):
+    pools = [conv_pool] * len(conv_features) if isinstance(conv_pool, int) else list(conv_pool)
+    if len(pools) != len(conv_features):
+      raise ValueError(f"conv_pool has {len(pools)} entries; expected {len(conv_features)}, one per convolution")
+    if recurrent is not None and recurrent not in _CELLS:
+      raise ValueError(f"recurrent is {recurrent!r}; expected one of {', '.join(_CELLS)} or None")
+    bins, channels = (1, frame_shape[0] * frame_shape[1]) if merge_bins else frame_shape
+    self.pools = tuple(pools)
+    self.merge_bins, self.residual, self.causal = merge_bins, residual, causal
+    convs = []
+    for features, pool in zip(conv_features, pools, strict=True):
+      convs.append(_time_conv(channels, features, tuple(conv_kernel), causal, rngs))
+      bins, channels = bins // pool, features
+    self.convs = nnx.List(convs)
+    width = bins * channels
+    self.recurrent = nnx.data(None)
+    if recurrent is not None:
+      self.recurrent = nnx.data(_recurrent(recurrent, width, recurrent_units, causal, rngs))
+      width = recurrent_units * (1 if causal else 2)
+    self.dense = nnx.data(nnx.Linear(width, dense_units, rngs=rngs) if dense_units else None)
+    self.logits = nnx.Linear(
+      dense_units or width, num_classes, bias_init=nnx.initializers.constant(initial_bias), rngs=rngs
+    )
+
+  def __call__(self, frames: Array) -> Array:
+    x = frames
+    if self.merge_bins:
+      x = x.reshape(*x.shape[:2], 1, -1)
+    for conv, pool in zip(self.convs, self.pools, strict=True):
+      y = jax.nn.relu(conv(x))
+      x = x + y if self.residual and x.shape == y.shape else y
+      if pool > 1:
+        x = nnx.max_pool(x, window_shape=(1, pool), strides=(1, pool))
+    x = x.reshape(*x.shape[:2], -1)
+    if self.recurrent is not None:
+      x = self.recurrent(x)
+    if self.dense is not None:
+      x = jax.nn.relu(self.dense(x))
+    return self.logits(x).astype(jnp.float32)
+
+
+def _time_conv(channels: int, features: int, kernel: tuple[int, int], causal: bool, rngs: nnx.Rngs) -> nnx.Conv:
+  """A convolution that keeps the length of time, looking back only if causal."""
+  frames, bins = kernel
+  time = (frames - 1, 0) if causal else ((frames - 1) // 2, frames // 2)
+  return nnx.Conv(channels, features, kernel, padding=(time, ((bins - 1) // 2, bins // 2)), rngs=rngs)
+
+
+def _recurrent(kind: str, width: int, units: int, causal: bool, rngs: nnx.Rngs) -> nnx.Module:
+  """A recurrent layer forwards in time, or one in each direction, concatenated."""
+  forward = nnx.RNN(_CELLS[kind](width, units, rngs=rngs))
+  if causal:
+    return forward
+  return nnx.Bidirectional(forward, nnx.RNN(_CELLS[kind](width, units, rngs=rngs)))

@@ -1,0 +1,94 @@
+"""From a config to the loss of a batch: names, units and schedules of the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jax import Array
+import jax.numpy as jnp
+
+from softloc_jax import losses
+
+# loss(logits, batch, step) -> one value per sequence and class, [B, C]
+Objective = Callable[[Array, dict[str, Array], Array], Array]
+
+# What each loss takes from the config, beside its name. `_s` durations become frames.
+ARGUMENTS = {
+  "count_nll": ("max_count",),
+  "soft_localization": ("softness_s",),
+  "softloc": ("softness_s", "max_count", "smoothing_weight", "alpha_low", "alpha_high", "ramp_start", "ramp_end"),
+  "one_sided_smoothing": ("softness_s",),
+  "cross_entropy": ("positive_weight",),
+  "widened_cross_entropy": ("width_s",),
+  "soft_bootstrap": ("beta",),
+  "focal": ("gamma",),
+  "shift_tolerant": ("tolerance_s", "positive_weight"),
+}
+
+
+def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objective:
+  """The loss that `config.name` names, with its arguments in seconds and fractions of the training.
+
+  Args:
+    config: `name` and that loss's arguments (`ARGUMENTS`); for SoftLoc, `ramp_start` and
+      `ramp_end` are the fractions of training at which the weight of counting, `alpha`,
+      would be 0 and 1 were it not kept between `alpha_low` and `alpha_high`.
+    frame_rate_hz: to turn seconds into frames.
+    num_steps: length of the training.
+
+  Raises:
+    ValueError: an unknown loss, or arguments that are missing or not the loss's.
+  """
+  arguments = dict(config)
+  name = arguments.pop("name")
+  if name not in ARGUMENTS:
+    raise ValueError(f"loss.name is {name!r}; expected one of {', '.join(ARGUMENTS)}")
+  if set(arguments) != set(ARGUMENTS[name]):
+    raise ValueError(
+      f"loss.{name} takes {', '.join(ARGUMENTS[name])}; the config gives {', '.join(sorted(arguments)) or 'nothing'}"
+    )
+  frames = {
+    key.removesuffix("_s"): arguments.pop(key) * frame_rate_hz for key in tuple(arguments) if key.endswith("_s")
+  }
+  for key in ("width", "tolerance"):  # windows span whole frames
+    if key in frames:
+      frames[key] = round(frames[key])
+  if name == "count_nll":
+    return lambda logits, batch, step: losses.count_nll(
+      logits, batch["counts"], where=batch["where"], reduce_fn=None, **arguments
+    )
+  if name == "softloc":
+    return _softloc(arguments, frames["softness"], num_steps)
+  loss = getattr(losses, name)
+  return lambda logits, batch, step: loss(
+    logits, batch["labels"], where=batch["where"], reduce_fn=None, **arguments, **frames
+  )
+
+
+def mean_over_labelled(per_class: Array, labelled: Array) -> Array:
+  """Mean of `[B, C]` over the pairs of sequence and class that have labels; 0 if there are none."""
+  return jnp.sum(per_class, where=labelled) / jnp.maximum(jnp.sum(labelled), 1)
+
+
+def _softloc(arguments: dict[str, float], softness: float, num_steps: int) -> Objective:
+  start = arguments["ramp_start"] * num_steps
+  length = arguments["ramp_end"] * num_steps - start
+
+  def objective(logits: Array, batch: dict[str, Array], step: Array) -> Array:
+    alpha = losses.alpha_schedule(
+      step, start=start, length=length, low=arguments["alpha_low"], high=arguments["alpha_high"]
+    )
+    return losses.softloc(
+      logits,
+      batch["labels"],
+      softness=softness,
+      alpha=alpha,
+      max_count=arguments["max_count"],
+      smoothing_weight=arguments["smoothing_weight"],
+      counts=batch["counts"],
+      where=batch["where"],
+      reduce_fn=None,
+    )
+
+  return objective

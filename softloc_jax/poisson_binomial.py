@@ -1,0 +1,244 @@
+"""The distribution of a count: the sum of independent Bernoulli variables.
+
+A model says for every frame `t` how likely an event is, `p_t = sigmoid(x_t)`. The
+number of events `Y = sum_t Bernoulli(p_t)` then follows a Poisson-binomial law
+(L6). Everything here works on the logits `x` and in log space: no epsilon is added
+to a probability, so a count that the model thinks impossible still has a finite
+log-probability and a gradient that says what to change.
+
+Arrays are `[..., T]`; `where` (True where a frame is real) broadcasts against the
+logits. Half-precision logits are computed in float32.
+
+References:
+  Schroeter, Sidorov, Marshall. Weakly-supervised temporal localization via
+  occurrence count learning. ICML 2019. Equation numbers "L" are that paper's.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+# Stands for log(0) inside the recursion. A true -inf would turn the gradient of
+# logaddexp(-inf, -inf) into NaN; this is far below any log-probability that logits
+# within [-1e4, 1e4] can produce (about -1e4 a frame), so it never competes with one.
+_LOG_ZERO = -1e30
+
+METHODS = ("auto", "scan")
+
+
+def log_prob(
+  logits: ArrayLike,
+  count: ArrayLike,
+  *,
+  where: ArrayLike | None = None,
+  max_count: int | None = None,
+  method: str = "auto",
+) -> Array:
+  """Log-probability of a count, `log Pr(sum_t Bernoulli(sigmoid(x_t)) = count)` (L6).
+
+  Args:
+    logits: `[..., T]` event logits.
+    count: `[...]` number of events, integer valued.
+    where: `[..., T]` True where a frame is real; other frames hold no event.
+    max_count: mass thresholding (L14): the last bin collects `Pr(Y >= max_count)`,
+      and a count of `max_count` or more has the probability of that bin. None keeps
+      all `T + 1` bins.
+    method: how it is computed, never what: "scan" is the recursion L9, "auto" the
+      fastest one available.
+
+  Returns:
+    `[...]` log-probabilities; `-inf`, with a zero gradient, for a count that cannot
+    be (negative, or more than there are real frames).
+
+  Raises:
+    ValueError: an unknown method or a negative `max_count`.
+
+  >>> log_prob(jnp.zeros(4), 2)  # two of four fair coins: 6/16
+  Array(-0.9808..., dtype=float32)
+  """
+  if method not in METHODS:
+    raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+  logits, where = _prepare(logits, where)
+  count = jnp.asarray(count)
+  if max_count is None:
+    max_count = logits.shape[-1]
+  pmf = log_pmf(logits, max_count=max_count, where=where)
+  shape = jnp.broadcast_shapes(pmf.shape[:-1], count.shape)
+  index = jnp.broadcast_to(jnp.clip(count, 0, max_count).astype(jnp.int32), shape)
+  pmf = jnp.broadcast_to(pmf, (*shape, max_count + 1))
+  value = jnp.take_along_axis(pmf, index[..., None], axis=-1)[..., 0]
+  return jnp.where(_is_possible(count, where), value, -jnp.inf)
+
+
+def log_pmf(logits: ArrayLike, *, max_count: int, where: ArrayLike | None = None) -> Array:
+  """Log-probability of every count up to `max_count` by the recursion L9.
+
+  Args:
+    logits: `[..., T]` event logits.
+    max_count: the last bin, which collects `Pr(Y >= max_count)` (L14).
+    where: `[..., T]` True where a frame is real.
+
+  Returns:
+    `[..., max_count + 1]`; its exponentials sum to one. Impossible counts are `-inf`.
+
+  Raises:
+    ValueError: a negative `max_count`.
+
+  >>> jnp.exp(log_pmf(jnp.zeros(3), max_count=2))  # none, one, two or more heads of three
+  Array([0.125, 0.375, 0.5  ], dtype=float32)
+  """
+  logits, where = _prepare(logits, where)
+  final, _ = _recursion(logits, where, max_count)
+  impossible = jnp.arange(max_count + 1) > jnp.sum(where, axis=-1, keepdims=True)
+  return jnp.where(impossible, -jnp.inf, final)
+
+
+def log_interval_prob(
+  logits: ArrayLike,
+  low: ArrayLike,
+  high: ArrayLike,
+  *,
+  max_count: int,
+  where: ArrayLike | None = None,
+) -> Array:
+  """Log-probability that the count lies in an interval: "three to five hits".
+
+  Args:
+    logits: `[..., T]` event logits.
+    low: `[...]` smallest count, inclusive.
+    high: `[...]` largest count, inclusive; `max_count` or more means "or more".
+    max_count: the last bin, see `log_pmf`; a `low` above it is "max_count or more".
+    where: `[..., T]` True where a frame is real.
+
+  Returns:
+    `[...]` log-probabilities; `-inf`, with a zero gradient, where the interval holds
+    no possible count.
+
+  >>> round(float(jnp.exp(log_interval_prob(jnp.zeros(3), 1, 3, max_count=3))), 4)  # at least one head
+  0.875
+  """
+  pmf = log_pmf(logits, max_count=max_count, where=where)
+  bins = jnp.arange(max_count + 1)
+  low, high = (jnp.asarray(bound)[..., None] for bound in (low, high))
+  inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & (low <= high) & jnp.isfinite(pmf)
+  # A logsumexp over -inf alone has a NaN gradient: it sees the finite stand-in instead.
+  total = jax.nn.logsumexp(jnp.where(inside, pmf, _LOG_ZERO), axis=-1)
+  return jnp.where(inside.any(axis=-1), total, -jnp.inf)
+
+
+def posterior(logits: ArrayLike, count: ArrayLike, *, where: ArrayLike | None = None) -> Array:
+  """Event probabilities once the count is known, `Pr(e_t = 1 | Y = count)`.
+
+  They sum to `count`, and `posterior - sigmoid(x)` is the gradient of `log_prob`
+  with respect to the logits. Computed from the odds
+  `e^x_t Pr(count - 1 in the other frames) / Pr(count in the other frames)`, where the
+  other frames are those before `t` (the recursion) and after it (the recursion
+  backwards), so that small probabilities keep their relative accuracy.
+
+  Args:
+    logits: `[..., T]` event logits.
+    count: `[...]` number of events. Memory grows with the largest count when its value
+      is known, and with `T` under `jit`.
+    where: `[..., T]` True where a frame is real; elsewhere the result is 0.
+
+  Returns:
+    `[..., T]` probabilities; all zero for a count that cannot be.
+
+  >>> posterior(jnp.array([0.0, 0.0, -5.0]), 1).round(4)
+  Array([0.4983, 0.4983, 0.0034], dtype=float32)
+  """
+  logits, where = _prepare(logits, where)
+  count = jnp.asarray(count)
+  shape = jnp.broadcast_shapes(logits.shape[:-1], count.shape)
+  logits, where = (jnp.broadcast_to(a, (*shape, logits.shape[-1])) for a in (logits, where))
+  possible = jnp.broadcast_to(_is_possible(count, where), shape)
+  count = jnp.where(possible, count, 0).astype(jnp.int32)
+  # One bin more than the largest count: the absorbing last bin is never read.
+  max_count = 1 + (logits.shape[-1] if isinstance(count, jax.core.Tracer) else int(count.max(initial=0)))
+  before = _recursion(logits, where, max_count)[1][..., :-1, :]
+  after = jnp.flip(_recursion(logits[..., ::-1], where[..., ::-1], max_count)[1][..., :-1, :], axis=-2)
+  one_fewer = _log_prob_of_sum(before, after, count - 1)
+  all_of_them = _log_prob_of_sum(before, after, count)
+  result = jax.nn.sigmoid(logits + one_fewer - all_of_them)
+  return jnp.where(possible[..., None] & where & (count[..., None] > 0), result, 0.0)
+
+
+def mean(logits: ArrayLike, *, where: ArrayLike | None = None) -> Array:
+  """Expected count, `sum_t p_t`: `[..., T] -> [...]`.
+
+  >>> mean(jnp.zeros(4))
+  Array(2., dtype=float32)
+  """
+  logits, where = _prepare(logits, where)
+  return jnp.sum(jax.nn.sigmoid(logits), axis=-1, where=where)
+
+
+def variance(logits: ArrayLike, *, where: ArrayLike | None = None) -> Array:
+  """Variance of the count, `sum_t p_t (1 - p_t)` (L10): `[..., T] -> [...]`.
+
+  >>> variance(jnp.zeros(4))
+  Array(1., dtype=float32)
+  """
+  logits, where = _prepare(logits, where)
+  return jnp.sum(jax.nn.sigmoid(logits) * jax.nn.sigmoid(-logits), axis=-1, where=where)
+
+
+def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:
+  """Logits in at least float32, and a mask of their shape."""
+  logits = jnp.asarray(logits)
+  logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+  where = jnp.ones_like(logits, dtype=bool) if where is None else jnp.asarray(where, dtype=bool)
+  shape = jnp.broadcast_shapes(logits.shape, where.shape)
+  return jnp.broadcast_to(logits, shape), jnp.broadcast_to(where, shape)
+
+
+def _is_possible(count: Array, where: Array) -> Array:
+  """Whether a count is a whole number that the real frames can hold."""
+  return (count >= 0) & (count <= jnp.sum(where, axis=-1)) & (count == jnp.floor(count))
+
+
+def _recursion(logits: Array, where: Array, max_count: int) -> tuple[Array, Array]:
+  """The recursion L9 with mass thresholding L14.
+
+  Returns:
+    The final log-distribution `[..., K]`, `K = max_count + 1`, and that of every
+    prefix, `[..., T + 1, K]`, the first being the empty one.
+  """
+  if max_count < 0:
+    raise ValueError(f"max_count is {max_count}; expected 0 or more")
+  log_p = jnp.where(where, jax.nn.log_sigmoid(logits), _LOG_ZERO)
+  log_q = jnp.where(where, jax.nn.log_sigmoid(-logits), 0.0)
+  return _recursion_1d(max_count)(log_p, log_q)
+
+
+@functools.cache
+def _recursion_1d(max_count: int):
+  """The recursion for one sequence, mapped over all leading axes."""
+  num_bins = max_count + 1
+
+  def recursion(log_p: Array, log_q: Array) -> tuple[Array, Array]:  # [T], [T]
+    leaves = jnp.arange(num_bins) < max_count  # the last bin absorbs: no mass leaves it (L14)
+    empty = jnp.full(num_bins, _LOG_ZERO, log_p.dtype).at[0].set(0.0)  # [K]
+
+    def step(prefix: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
+      log_p_t, log_q_t = frame
+      stay = prefix + jnp.where(leaves, log_q_t, 0.0)
+      move = jnp.concatenate([jnp.full(1, _LOG_ZERO, prefix.dtype), prefix[:-1] + log_p_t])
+      return jnp.logaddexp(stay, move), prefix
+
+    final, prefixes = jax.lax.scan(step, empty, (log_p, log_q))
+    return final, jnp.concatenate([prefixes, final[None]])
+
+  return jnp.vectorize(recursion, signature="(t),(t)->(k),(s,k)")
+
+
+def _log_prob_of_sum(before: Array, after: Array, total: Array) -> Array:
+  """`log sum_j Pr(j events before t) Pr(total - j after t)`: `[..., T, K] x2, [...] -> [..., T]`."""
+  index = total[..., None] - jnp.arange(before.shape[-1])  # [..., K]
+  paired = jnp.take_along_axis(after, jnp.maximum(index, 0)[..., None, :], axis=-1)
+  return jax.nn.logsumexp(jnp.where(index[..., None, :] >= 0, before + paired, 2 * _LOG_ZERO), axis=-1)

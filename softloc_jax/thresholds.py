@@ -1,0 +1,138 @@
+"""Thresholds chosen with no more than training labels: from counts, which misaligned labels still hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# The low end matters: cross entropy on jittered labels spreads events thin, its best threshold is near .02.
+THRESHOLDS = np.geomspace(0.01, 0.95, 60)
+
+
+class ThresholdChoice(NamedTuple):
+  """What `choose_threshold` found.
+
+  Attributes:
+    threshold: the chosen threshold of each class, `[C]`.
+    grid: the thresholds tried, `[G]`, ascending.
+    count_error: absolute count error, summed over the windows, of each class and threshold, `[C, G]`.
+  """
+
+  threshold: np.ndarray
+  grid: np.ndarray
+  count_error: np.ndarray
+
+
+def window_counts(positions, *, window: float, duration: float) -> np.ndarray:
+  """How many events fall into each of the consecutive windows of a recording.
+
+  Args:
+    positions: event positions, `[num_events]`, in any unit (seconds, frames).
+    window: length of a window in the same unit.
+    duration: length of the recording in the same unit. The last window may reach beyond it, and holds an
+      event exactly at the end.
+
+  Returns:
+    int64 counts, `[ceil(duration / window)]`.
+
+  Raises:
+    ValueError: a window or duration that is not positive, a position outside the recording.
+
+  >>> window_counts([0.5, 1.0, 2.5], window=1.0, duration=2.6)
+  array([1, 1, 1])
+  """
+  if not (0 < window < np.inf and 0 < duration < np.inf):
+    raise ValueError(f"window is {window} and duration {duration}; expected positive numbers")
+  positions = np.asarray(positions, dtype=np.float64)
+  outside = ~((positions >= 0) & (positions <= duration))
+  if outside.any():
+    raise ValueError(f"event at {positions[outside][0]:g} lies outside the recording (0 to {duration:g})")
+  # 1e-9: a duration of 3.0000000001 windows is three of them and a rounding error
+  num_windows = max(int(np.ceil(duration / window - 1e-9)), 1)
+  index = np.minimum((positions / window).astype(np.int64), num_windows - 1)
+  return np.bincount(index, minlength=num_windows)
+
+
+def _middle_of_best(error: np.ndarray, grid: np.ndarray) -> float:
+  """The grid point nearest to the geometric middle of the widest run of least error."""
+  best = np.concatenate([[False], error == error.min(), [False]])
+  starts, stops = np.flatnonzero(best[1:] & ~best[:-1]), np.flatnonzero(best[:-1] & ~best[1:]) - 1
+  log_grid = np.log(grid)
+  widest = np.argmax(log_grid[stops] - log_grid[starts])
+  middle = (log_grid[starts[widest]] + log_grid[stops[widest]]) / 2
+  return float(grid[np.argmin(np.abs(log_grid - middle))])
+
+
+def choose_threshold(
+  probs: Sequence,
+  counts: Sequence,
+  *,
+  decode_fn: Callable,
+  window: float,
+  grid=THRESHOLDS,
+  where: Sequence | None = None,
+) -> ThresholdChoice:
+  """The threshold of each class whose events agree best with known counts.
+
+  Labels as they are used for training, misaligned times or mere counts, hold the number of events but not
+  their places: so the criterion is the absolute count error, summed over windows long enough that
+  misaligned labels seldom leave them. Where several thresholds are equally good, the middle of the widest
+  range (in log space) is taken.
+
+  Each recording is decoded once, at the lowest threshold: `threshold`, `mass_pick` and `peak_pick` find at
+  a higher one exactly those events whose confidence reaches it.
+
+  Args:
+    probs: what the network outputs for each recording, a sequence of `[T, C]`.
+    counts: for each recording the number of events in consecutive windows, `[W, C]` with `W = ceil(T /
+      window)`: see `window_counts`.
+    decode_fn: called as `decode_fn(probs [T, C], threshold=...)`; `functools.partial(decode.threshold,
+      suppression=20)`.
+    window: length of a window in frames.
+    grid: thresholds to try, ascending.
+    where: for each recording, `[W, C]`, True where a count is known; None if all are.
+
+  Returns:
+    ThresholdChoice: thresholds `[C]`, the grid `[G]`, and the count error `[C, G]`.
+
+  Raises:
+    ValueError: no recordings, lists of unequal length, counts whose shape does not fit, a grid that does
+      not ascend.
+
+  >>> import functools
+  >>> from softloc_jax import decode
+  >>> probs = np.zeros([100, 1])
+  >>> probs[[10, 40, 70], 0] = 0.6, 0.8, 0.05
+  >>> pick = functools.partial(decode.threshold, suppression=5)
+  >>> chosen = choose_threshold([probs], [[[2]]], decode_fn=pick, window=100)
+  >>> bool(0.05 < chosen.threshold[0] <= 0.6), int(chosen.count_error.min())
+  (True, 0)
+  """
+  grid = np.asarray(grid, dtype=np.float64)
+  if grid.ndim != 1 or not grid.size or grid[0] <= 0 or (np.diff(grid) <= 0).any():
+    raise ValueError(f"grid is {grid}; expected positive, ascending thresholds")
+  where = [None] * len(probs) if where is None else where
+  if not len(probs) or not len(probs) == len(counts) == len(where):
+    raise ValueError(
+      f"{len(probs)} recordings with {len(counts)} counts and {len(where)} masks; expected as many of each"
+    )
+  error = 0
+  for i, (p, expected, known) in enumerate(zip(probs, counts, where, strict=True)):
+    num_frames, num_classes = np.shape(p)
+    expected = np.asarray(expected)
+    shape = (len(window_counts([], window=window, duration=num_frames)), num_classes)
+    if expected.shape != shape or (known is not None and np.shape(known) != shape):
+      raise ValueError(
+        f"counts or mask of recording {i} have shape {expected.shape}; expected [W, C] = {shape}"
+      )
+    found = np.zeros([*shape, len(grid)])
+    for c, detections in enumerate(decode_fn(p, threshold=grid[0])):
+      index = np.minimum((detections.frames / window).astype(np.int64), shape[0] - 1)
+      highest = np.searchsorted(grid, detections.confidence, side="right") - 1  # the last threshold it passes
+      np.add.at(found[:, c], (index, highest), 1)
+    found = found[..., ::-1].cumsum(-1)[..., ::-1]  # [W, C, G]: events that reach each threshold
+    known = np.ones(shape, bool) if known is None else np.asarray(known, dtype=bool)
+    error = error + np.abs(found - expected[..., None]).sum(0, where=known[..., None])
+  return ThresholdChoice(np.array([_middle_of_best(e, grid) for e in error]), grid, error)

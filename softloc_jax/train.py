@@ -1,0 +1,257 @@
+"""One training loop for every experiment.
+
+Seeds are trained together: parameters and batches have a leading replica axis `R`, over which
+the step is mapped; a single training is one replica. The batch axis is sharded over the `data`
+axis of a device mesh, and one device is a mesh of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import json
+import logging
+import os
+import pathlib
+import time
+from typing import Any
+
+import flax.struct
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+import optax
+import tqdm
+
+from softloc_jax import checkpoints, data, evaluation, input_pipeline, objective, plots, predict, run_log
+from softloc_jax.data.recording import Recording
+from softloc_jax.network import Network
+
+BEST_METRIC = "validation/count_error"
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What training changes; leaves of `params` and `opt_state` have a leading replica axis."""
+
+  step: Array
+  params: Any
+  opt_state: Any
+
+
+def make_mesh() -> Mesh:
+  """All devices along one axis, `data`."""
+  return Mesh(np.array(jax.devices()), ("data",))
+
+
+def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
+  """Adam with gradient clipping; warm-up, then constant or cosine decay to zero.
+
+  Raises:
+    ValueError: an unknown schedule.
+  """
+  if config.schedule == "cosine":
+    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, num_steps)
+  elif config.schedule == "constant":
+    schedule = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup_steps, 1))
+  else:
+    raise ValueError(f"optimizer.schedule is {config.schedule!r}; expected 'cosine' or 'constant'")
+  return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay))
+
+
+def init_state(network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh) -> TrainState:
+  """One replica per seed, copied to every device of the mesh."""
+  params = jax.vmap(network.init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
+  state = TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=jax.vmap(optimizer.init)(params))
+  return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+
+
+def make_train_step(
+  network: Network, loss_fn: objective.Objective, optimizer: optax.GradientTransformation, mesh: Mesh
+):
+  """The jitted, donating update: `(state, batch [R, B, ...]) -> (state, {"loss": [R], "grad_norm": [R]})`."""
+
+  def loss_of(params, batch, step):
+    per_class = loss_fn(network.apply(params, batch["signal"]), batch, step)
+    return objective.mean_over_labelled(per_class, batch["labelled"])
+
+  def update(params, opt_state, batch, step):
+    loss, grads = jax.value_and_grad(loss_of)(params, batch, step)
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state, {"loss": loss, "grad_norm": optax.global_norm(grads)}
+
+  def train_step(state: TrainState, batch: Mapping[str, Array]):
+    params, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, None))(
+      state.params, state.opt_state, batch, state.step
+    )
+    return TrainState(state.step + 1, params, opt_state), scalars
+
+  everywhere, split = NamedSharding(mesh, PartitionSpec()), batch_sharding(mesh)
+  return jax.jit(train_step, in_shardings=(everywhere, split), out_shardings=everywhere, donate_argnums=0)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Batches `[R, B, ...]` are split along `B`."""
+  return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
+  """Runs an experiment, or takes up the one that was interrupted in `workdir`, to its final metrics.
+
+  Args:
+    config: an experiment's `ConfigDict`, see `configs/`.
+    workdir: gets `config.json`, `metrics.jsonl`, `checkpoints/`, `results.json`, `predictions/<id>.csv`
+      and `figures/`.
+
+  Returns:
+    What `results.json` holds: test metrics, means over the replicas; with several replicas also
+    `<metric>/seed_std` and, under `replicas`, those of each.
+
+  Raises:
+    FileNotFoundError, ValueError: bad data or settings, before any training.
+    FloatingPointError: the loss became NaN or infinite.
+  """
+  workdir = pathlib.Path(workdir)
+  seeds = [config.seed + r for r in range(config.num_replicas)]
+  network = Network.from_config(config)
+  splits = data.load(config.data)
+  run = _Run(config, workdir, network, splits, seeds)
+  checkpoints.write_config(workdir, json.loads(config.to_json()))
+  state, notes = run.train()
+  return run.finish(state, notes)
+
+
+class _Run:
+  """The pieces of one experiment; everything that can be wrong with its input is wrong here."""
+
+  def __init__(self, config, workdir: pathlib.Path, network: Network, splits, seeds: Sequence[int]):
+    self.config, self.workdir, self.network, self.splits, self.seeds = config, workdir, network, splits, seeds
+    rate_hz = network.extractor.frame_rate_hz
+    self.mesh = make_mesh()
+    if config.batch_size % jax.device_count():
+      raise ValueError(f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices")
+    self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
+    self.optimizer = make_optimizer(config.optimizer, config.num_steps)
+    self.predictor = predict.Predictor.from_config(network, config.predict)
+    self.decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
+    input_pipeline.report_collisions(splits["train"], rate_hz)
+    windows = input_pipeline.Windows.from_config(config.window, rate_hz)
+    self.crops = [
+      input_pipeline.Crops(self._given("train", seed), network.classes, network.extractor, windows, seed)
+      for seed in seeds
+    ]
+    self.validation = [self._given("validation", seed) for seed in seeds]
+
+  def _given(self, split: str, seed: int) -> list[Recording]:
+    """Recordings with the labels that training may see."""
+    return input_pipeline.with_label_noise(self.splits[split], self.config.label_noise, seed)
+
+  def train(self) -> tuple[TrainState, dict[str, Any]]:
+    """The state to report, best or last, and its notes (thresholds)."""
+    config = self.config
+    state = init_state(self.network, self.optimizer, self.seeds, self.mesh)
+    iterator = input_pipeline.make_iterator(
+      self.crops,
+      batch_size=config.batch_size,
+      num_steps=config.num_steps,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    saved = checkpoints.Checkpoints(self.workdir, best_metric=BEST_METRIC)
+    try:
+      done = saved.latest_step or 0
+      if done:
+        state, _ = saved.restore(done, state, iterator)
+        logging.info("resuming %s at step %d", self.workdir, done)
+      log = run_log.RunLog(self.workdir, resume_step=done)
+      self._steps(state, done, iterator, saved, log)
+      log.close()
+      chosen = {"best": saved.best_step, "last": saved.latest_step}[config.report_checkpoint]
+      return saved.restore(chosen, init_state(self.network, self.optimizer, self.seeds, self.mesh))
+    finally:
+      saved.close()
+      iterator.close()
+
+  def _steps(self, state, done: int, iterator, saved: checkpoints.Checkpoints, log: run_log.RunLog) -> None:
+    config = self.config
+    step_fn = make_train_step(self.network, self.loss_fn, self.optimizer, self.mesh)
+    sharding = batch_sharding(self.mesh)
+    pending: list[dict[str, Array]] = []  # stays on the device between log lines
+    started = time.monotonic()
+    with tqdm.tqdm(
+      total=config.num_steps, initial=done, desc=config.name, unit="step", mininterval=0.5, disable=not config.progress
+    ) as bar:
+      for step in range(done + 1, config.num_steps + 1):
+        batch = {k: jax.make_array_from_process_local_data(sharding, v) for k, v in next(iterator).items()}
+        state, scalars = step_fn(state, batch)
+        pending.append(scalars)
+        if step % config.log_every == 0 or step == config.num_steps:
+          line = {f"train/{k}": float(v) for k, v in _mean(pending).items()}
+          pending.clear()
+          if not np.isfinite(line["train/loss"]):
+            raise FloatingPointError(f"the loss is {line['train/loss']} at step {step}; try a lower learning rate")
+          bar.set_postfix(loss=f"{line['train/loss']:.3f}", refresh=False)
+          log.write(step, line | {"seconds": time.monotonic() - started})
+        bar.update()
+        if step % config.eval_every == 0 or step == config.num_steps:
+          metrics, notes = self.validate(state)
+          log.write(step, metrics)
+          saved.save(step, state, iterator, metrics, notes)
+
+  def _logits(self, state: TrainState, recordings: Sequence[Recording]) -> list[np.ndarray]:
+    return [self.predictor.logits(state.params, one.signal) for one in recordings]
+
+  def validate(self, state: TrainState) -> tuple[dict[str, float], dict[str, Any]]:
+    """Scores against held-out labels as given, and the thresholds that agree best with their counts."""
+    logits = self._logits(state, self.splits["validation"])
+    scores, chosen = [], []
+    for replica, given in enumerate(self.validation):
+      probs = [evaluation.probabilities(x[replica]) for x in logits]
+      choice = self.decoder.choose_thresholds(probs, given)
+      estimates = [self.decoder(p, choice.threshold)[0] for p in probs]
+      found = evaluation.score(estimates, given, self.network.classes, window_s=self.config.score_window_s)
+      num_events = sum(len(one.times_s(name)) for one in given for name in self.network.classes)
+      scores.append(
+        {"f1_given_labels": found["f1"], "count_error": choice.count_error.min(axis=-1).sum() / max(num_events, 1)}
+      )
+      chosen.append(np.asarray(choice.threshold).tolist())
+    return {f"validation/{k}": float(v) for k, v in _mean(scores).items()}, {"thresholds": chosen}
+
+  def finish(self, state: TrainState, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Final metrics on the test recordings, with predictions and figures."""
+    config, recordings = self.config, self.splits["test"]
+    logits = self._logits(state, recordings)
+    per_replica = []
+    for replica, seed in enumerate(self.seeds):
+      folder = self.workdir / "predictions" / ("" if len(self.seeds) == 1 else f"seed_{seed}")
+      estimates = []
+      for one, x in zip(recordings, logits, strict=True):
+        probs = evaluation.probabilities(x[replica])
+        times, confidence = self.decoder(probs, notes["thresholds"][replica])
+        evaluation.write_predictions(folder, one.id, times, confidence)
+        estimates.append(times)
+        if replica == 0 and len(per_replica) == 0 and len(estimates) <= config.num_figures:
+          path = self.workdir / "figures" / f"{one.id}.png"
+          plots.save_recording(path, one, self.network.extractor, probs, times, self.network.classes)
+      per_replica.append(evaluation.score(estimates, recordings, self.network.classes, window_s=config.score_window_s))
+    results: dict[str, Any] = summarize(per_replica)
+    results |= {"step": int(state.step), "thresholds": notes["thresholds"], "seeds": list(self.seeds)}
+    results = run_log.to_json(results)
+    checkpoints.replace_text(self.workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
+    return results
+
+
+def summarize(per_replica: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+  """Mean of each metric over the replicas; with several, also `<metric>/seed_std` and each replica's own."""
+  results: dict[str, Any] = _mean(per_replica)
+  if len(per_replica) > 1:
+    results |= {
+      f"{key}/seed_std": float(np.std([one[key] for one in per_replica], ddof=1)) for key in per_replica[0]
+    }
+    results["replicas"] = [dict(one) for one in per_replica]
+  return results
+
+
+def _mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+  return {key: float(np.mean([np.asarray(one[key]) for one in scalars])) for key in scalars[0]}

@@ -1,0 +1,267 @@
+"""Sidecar events: every format read, every malformed row named, what is written read back."""
+
+import os
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from softloc_jax.data.event_files import read_events, write_events
+
+
+def write(tmp_path, name, text):
+  path = tmp_path / name
+  path.write_bytes(text.encode() if isinstance(text, str) else text)
+  return path
+
+
+def as_lists(events):
+  return {label: times.tolist() for label, times in events.items()}
+
+
+TABLES = {
+  "header": ("a.csv", "time,label\n0.5,SD\n0.25,KD\n1,SD\n"),
+  "confidence": ("a.csv", "time,label,confidence\n0.5,SD,0.9\n0.25,KD,\n1,SD,1e-3\n"),
+  "other order, case and blanks": ("a.csv", "Label, Time\r\nSD, 0.5\r\nKD ,0.25\r\n\r\nSD,1.0\r\n"),
+  "other columns": ("a.csv", "time,label,velocity\n0.5,SD,a\n0.25,KD,b\n1,SD,c\n"),
+  "tsv": ("a.tsv", "time\tlabel\n0.5\tSD\n0.25\tKD\n1\tSD\n"),
+  "byte order mark": ("a.csv", "\ufefftime,label\n0.5,SD\n0.25,KD\n1,SD\n"),
+  "MDB Drums": ("a.txt", "0.250000 \t KD \n0.500000 \t SD \n1.000000 \t SD \n"),
+  "ENST-Drums": ("a.txt", "0.25 KD\n0.5 SD\n1. SD"),
+  "no header, with confidence": ("a.txt", "0.25\tKD\t.9\n0.5\tSD\t.8\n1.0\tSD\t.7\n"),
+}
+
+
+@pytest.mark.parametrize("name, text", TABLES.values(), ids=TABLES)
+def test_tables_that_say_the_same(tmp_path, name, text):
+  events = read_events(write(tmp_path, name, text))
+  assert as_lists(events) == {"KD": [0.25], "SD": [0.5, 1.0]}
+  assert all(times.dtype == np.float64 for times in events.values())
+
+
+@pytest.mark.parametrize("text", ["time\n2\n1\n", "2.0\n1.0\n", "time,confidence\n2,.5\n1,.5\n"])
+def test_times_alone_are_events(tmp_path, text):
+  assert as_lists(read_events(write(tmp_path, "a.csv", text))) == {"event": [1.0, 2.0]}
+
+
+def test_maps_labels_are_pitches_at_onsets(tmp_path):
+  text = "OnsetTime\tOffsetTime\tMidiPitch\r\n0.519987\t0.648988\t51\r\n0.519987\t1.5\t39\r\n0.2\t.3\t51\r\n"
+  assert as_lists(read_events(write(tmp_path, "a.txt", text))) == {"39": [0.519987], "51": [0.2, 0.519987]}
+
+
+def test_labels_may_hold_separators_and_quotes(tmp_path):
+  path = write(tmp_path, "a.csv", 'time,label\n1,"hat, closed"\n2,"say ""k"""\n3,open hat\n')
+  assert set(read_events(path)) == {"hat, closed", 'say "k"', "open hat"}
+
+
+def test_two_events_at_one_time_are_two_events(tmp_path):
+  assert as_lists(read_events(write(tmp_path, "a.csv", "time,label\n1,a\n1,a\n"))) == {"a": [1.0, 1.0]}
+
+
+@pytest.mark.parametrize("text", ["time,label\n", "time\n", "OnsetTime\tOffsetTime\tMidiPitch\n"])
+def test_header_alone_says_no_events(tmp_path, text):
+  assert read_events(write(tmp_path, "a.txt", text)) == {}
+
+
+@pytest.mark.parametrize(
+  "text, message",
+  [
+    ("", r"the file is empty; expected a header `time,label`"),
+    (" \n\n", r"the file is empty"),
+    ("time,label\n0.5,a\nx,b\n", r"row 3: time is 'x'; expected seconds"),
+    ("time,label\n\n0.5,a\n,b\n", r"row 4: time is ''; expected seconds"),
+    ("time,label\n-0.5,a\n", r"row 2: time is '-0\.5'; expected seconds, a number >= 0"),
+    ("time,label\nnan,a\n", r"row 2: time is 'nan'"),
+    ("inf,a\n", r"row 1: time is 'inf'"),
+    ("time,label\n0.5\n", r"row 2 has 1 columns \(\['0\.5'\]\); expected 2"),
+    ("time,label\n0,5,a\n", r"row 2 has 3 columns .*; expected 2"),
+    ("time,label\n0.5,\n", r"row 2: the label is empty"),
+    ("0.5,1.5,kick\n", r"row 1: confidence is 'kick'; expected a number"),
+    ("time,label,confidence\n1,a,high\n", r"row 2: confidence is 'high'; expected a number"),
+    ("0.5 1.5 2.5 kick\n", r"row 1 has 4 columns without a header"),
+    ("time,class\n0.5,a\n", r"row 1 is 'time, class'; expected a time in seconds, or a header"),
+    ("start,label\n0.5,a\n", r"row 1 is 'start, label'; expected a time in seconds, or a header"),
+    ("time,label,label\n0.5,a,b\n", r"row 1 is 'time, label, label'"),
+    ("OnsetTime\tOffsetTime\tMidiPitch\n0.5\t1\tC4\n", r"row 2: MidiPitch is 'C4'; expected a whole number"),
+    ('time,label\n1,"a\n2,b\n', r"expected fields separated by ','"),
+    (b"time,label\n1,\xff\xfe\n", r"not a text file in UTF-8"),
+  ],
+)
+def test_malformed_tables_are_refused_by_file_and_row(tmp_path, text, message):
+  with pytest.raises(ValueError, match=r"bad\.txt: " + message):
+    read_events(write(tmp_path, "bad.txt", text))
+
+
+def test_missing_file_and_unknown_extension(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r"no such file: .*gone\.csv"):
+    read_events(tmp_path / "gone.csv")
+  with pytest.raises(ValueError, match=r"cannot read events from '\.xml'; expected one of \.csv, \.tsv"):
+    read_events(write(tmp_path, "a.xml", ""))
+
+
+def test_real_annotations(shared_data):
+  path = sorted((shared_data("MDBDrums") / "MDB Drums/annotations/class").glob("*Reggae_class.txt"))[0]
+  events = read_events(path)
+  num_lines = len(path.read_text().split("\n")) - 1
+  assert {"KD", "SD", "HH"} <= set(events)
+  assert sum(len(times) for times in events.values()) == num_lines
+
+
+# --- JAMS and MIDI, written by the libraries themselves
+
+
+def save_jams(path, annotations):
+  jams = pytest.importorskip("jams")
+  jam = jams.JAMS()
+  jam.file_metadata.duration = 10.0
+  for namespace, observations in annotations:
+    annotation = jams.Annotation(namespace=namespace)
+    for time_s, value in observations:
+      annotation.append(time=time_s, duration=0.0, value=value)
+    jam.annotations.append(annotation)
+  jam.save(str(path))
+  return path
+
+
+def test_jams_namespaces(tmp_path):
+  path = save_jams(
+    tmp_path / "a.jams",
+    [
+      ("onset", [(1.5, None), (0.5, None)]),
+      ("beat", [(0.25, 1), (0.75, 2)]),
+      ("tag_open", [(2.0, "KD"), (3.0, "SD")]),
+      ("segment_open", [(4.0, "KD")]),
+      ("note_midi", [(5.0, 60.2)]),
+      ("tempo", [(0.0, 120.0)]),
+    ],
+  )
+  assert as_lists(read_events(path)) == {
+    "60": [5.0],
+    "KD": [2.0, 4.0],
+    "SD": [3.0],
+    "beat": [0.25, 0.75],
+    "onset": [0.5, 1.5],
+  }
+
+
+def test_jams_without_events_or_with_several_annotators(tmp_path):
+  with pytest.raises(ValueError, match=r"a\.jams: holds annotations of \['tempo'\]; expected one of onset"):
+    read_events(save_jams(tmp_path / "a.jams", [("tempo", [(0.0, 120.0)])]))
+  with pytest.raises(ValueError, match=r"b\.jams: holds 2 beat annotations"):
+    read_events(save_jams(tmp_path / "b.jams", [("beat", [(1.0, 1)]), ("beat", [(1.0, 1)])]))
+  assert as_lists(read_events(save_jams(tmp_path / "c.jams", [("onset", [])]))) == {}
+
+
+def test_midi_notes_of_every_instrument_drums_too(tmp_path):
+  pretty_midi = pytest.importorskip("pretty_midi")
+  midi = pretty_midi.PrettyMIDI()
+  for is_drum, notes in ((True, [(36, 0.5), (38, 1.0)]), (False, [(36, 0.25), (60, 2.0)])):
+    instrument = pretty_midi.Instrument(program=0, is_drum=is_drum)
+    instrument.notes = [pretty_midi.Note(100, pitch, start, start + 0.1) for pitch, start in notes]
+    midi.instruments.append(instrument)
+  midi.write(str(tmp_path / "a.mid"))
+  events = read_events(tmp_path / "a.mid")
+  assert list(events) == ["36", "38", "60"]
+  for label, expected in (("36", [0.25, 0.5]), ("38", [1.0]), ("60", [2.0])):
+    np.testing.assert_allclose(events[label], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name, kind", [("a.jams", "JAMS"), ("a.mid", "MIDI"), ("a.midi", "MIDI")])
+def test_damaged_jams_and_midi(tmp_path, name, kind):
+  pytest.importorskip("jams" if kind == "JAMS" else "pretty_midi")
+  with pytest.raises(ValueError, match=rf"{name}: cannot read as {kind}"):
+    read_events(write(tmp_path, name, "not at all"))
+
+
+@pytest.mark.parametrize("name, module", [("a.jams", "jams"), ("a.mid", "pretty_midi")])
+def test_missing_extra_says_what_to_install(tmp_path, monkeypatch, name, module):
+  monkeypatch.setitem(sys.modules, module, None)
+  with pytest.raises(ImportError, match=r"pip install softloc-jax\[formats\]"):
+    read_events(write(tmp_path, name, ""))
+
+
+# --- writing
+
+
+def test_written_table_is_sorted_with_six_decimals(tmp_path):
+  path = tmp_path / "a.csv"
+  write_events(
+    path, {"SD": [1.0, 0.5], "KD": np.array([0.5]), "HH": []}, {"SD": [0.9, 0.25], "KD": [1], "HH": []}
+  )
+  assert path.read_text() == (
+    "time,label,confidence\n0.500000,KD,1.000000\n0.500000,SD,0.250000\n1.000000,SD,0.900000\n"
+  )
+  assert os.listdir(tmp_path) == ["a.csv"]
+
+
+LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1) | st.sampled_from(
+  ["closed hat", "a,b", "a\tb", '"', "1.5", "time", "#"]
+)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("with_confidence", [False, True])
+def test_what_is_written_is_read_back(tmp_path, name, with_confidence):
+  @given(st.dictionaries(LABELS, st.lists(st.floats(0, 1e5), min_size=1, max_size=5), max_size=4))
+  def round_trip(events):
+    confidence = {label: np.linspace(0, 1, len(times)) for label, times in events.items()}
+    write_events(tmp_path / name, events, confidence if with_confidence else None, overwrite=True)
+    back = read_events(tmp_path / name)
+    assert set(back) == set(events)
+    for label, times in events.items():
+      np.testing.assert_allclose(back[label], np.sort(times), atol=0.51e-6)
+
+  round_trip()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+  path = tmp_path / "a.csv"
+  write_events(path, {"a": [1.0]})
+  with pytest.raises(FileExistsError, match=r"a\.csv exists; overwrite=True"):
+    write_events(path, {"a": [2.0]})
+  assert read_events(path)["a"].tolist() == [1.0]
+  write_events(path, {"a": [2.0]}, overwrite=True)
+  assert read_events(path)["a"].tolist() == [2.0]
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+  path = tmp_path / "a.csv"
+  write_events(path, {"a": [1.0]})
+
+  def full_disk(source, target):
+    raise OSError("no space left")
+
+  monkeypatch.setattr(os, "replace", full_disk)
+  with pytest.raises(OSError, match="no space left"):
+    write_events(path, {"a": [2.0]}, overwrite=True)
+  assert os.listdir(tmp_path) == ["a.csv"]
+  assert read_events(path)["a"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+  "events, confidence, message",
+  [
+    ({"a": [-1.0]}, None, r"times of 'a'; expected a list of finite times >= 0 s"),
+    ({"a": [np.nan]}, None, r"times of 'a'"),
+    ({"a": [[1.0]]}, None, r"times of 'a'"),
+    ({"": [1.0]}, None, r"label ''; expected text in one line"),
+    ({" a": [1.0]}, None, r"label ' a'"),
+    ({"a\nb": [1.0]}, None, r"label 'a\\nb'"),
+    ({"a": [1.0]}, {"b": [1.0]}, r"confidence is given for \['b'\]; expected the events' labels \['a'\]"),
+    ({"a": [1.0]}, {"a": [1.0, 2.0]}, r"confidence of 'a'; expected 1 finite numbers"),
+    ({"a": [1.0]}, {"a": [np.inf]}, r"confidence of 'a'; expected 1 finite numbers"),
+  ],
+)
+def test_what_cannot_be_written(tmp_path, events, confidence, message):
+  with pytest.raises(ValueError, match=message):
+    write_events(tmp_path / "a.csv", events, confidence)
+  assert os.listdir(tmp_path) == []
+
+
+def test_where_it_cannot_be_written(tmp_path):
+  with pytest.raises(ValueError, match=r"cannot write events as '\.jams'; expected \.csv or \.tsv"):
+    write_events(tmp_path / "a.jams", {})
+  with pytest.raises(FileNotFoundError, match=r"no such folder: .*nowhere"):
+    write_events(tmp_path / "nowhere" / "a.csv", {})

@@ -14,7 +14,7 @@ def base(name: str) -> ConfigDict:
       "num_replicas": 1,  # seeds trained together, from `seed` on
       "omega": 0.8,  # probability of an empty count before training (L15)
       "batch_size": 16,
-      "num_steps": 1500,
+      "num_steps": 1200,
       "log_every": 25,
       "eval_every": 250,
       "report_checkpoint": "last",  # or "best" by the validation count error
@@ -84,3 +84,34 @@ def _as_type_of(default, text: str, part: str):
   if type(value) is not type(default):
     raise ValueError(f"config argument {part!r}: expected a value like {default!r}")
   return value
+
+
+def set_misaligned_loss(
+  config: ConfigDict, name: str, *, softness_s: float, max_count: int, smoothing_weight: float
+) -> None:
+  """Sets one of the compared losses, and the decoding that belongs to it.
+
+  SoftLoc's weight of counting follows S appendix B.2: from .2 to .9 over the later half of training.
+  """
+  softness = {"softness_s": softness_s}
+  config.loss = ConfigDict(
+    {
+      "softloc": softness
+      | {
+        "max_count": max_count,
+        "smoothing_weight": smoothing_weight,
+        "alpha_low": 0.2,
+        "alpha_high": 0.9,
+        "ramp_start": 0.5,
+        "ramp_end": 0.9,
+      },
+      "soft_localization": softness,
+      "one_sided_smoothing": softness,
+      "cross_entropy": {"positive_weight": 1.0},
+    }[name]
+  )
+  config.loss.name = name
+  if name == "one_sided_smoothing":  # the network predicts a heat map to pick from
+    config.decode.method, config.decode.softness_s = "peak_pick", softness_s
+  elif name == "cross_entropy":  # its frames are probabilities of their own, not shares of an event's mass
+    config.decode.method = "threshold"

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from softloc_jax import poisson_binomial
+
 
 class Detections(NamedTuple):
   """Detected events of one class, in the order of time.
@@ -265,8 +267,6 @@ def from_counts(logits, counts, *, where=None, suppression: float = 0.0) -> Dete
   >>> from_counts([-2.0, 3.0, -1.0, 0.5, -3.0], 2).frames
   array([1., 3.])
   """
-  from softloc_jax import poisson_binomial
-
   logits = _finite("logits", logits)
   _nonnegative("suppression", suppression)
   where = np.ones(len(logits), bool) if where is None else np.asarray(where, dtype=bool)

@@ -89,6 +89,7 @@ def score(
     list(estimates),
     classes=tuple(classes),
     window_s=window_s,
+    durations_s=[one.duration_s for one in recordings],
     labelled=[{name: one.is_labelled(name) for name in classes} for one in recordings],
   )
 

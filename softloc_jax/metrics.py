@@ -6,12 +6,25 @@ hold them to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from softloc_jax import thresholds
 from softloc_jax.matching import check_times, match_events, precision_recall_f1, time_errors_ms
+from softloc_jax.protocols import GOLF_EVENTS, golf_pce, note_scores
+
+__all__ = [
+  "GOLF_EVENTS",
+  "bootstrap_interval",
+  "count_errors",
+  "evaluate",
+  "golf_pce",
+  "match_events",
+  "note_scores",
+  "onset_scores",
+  "tolerance_curve",
+]
 
 
 def onset_scores(reference, estimate, *, window_s: float = 0.05) -> dict[str, float]:
@@ -168,15 +181,12 @@ def evaluate(
     count_window_s: length of the windows of the count error, in seconds.
 
   Returns:
-    A flat dict of floats:
-    `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled, NaN for a class
-    without any
-      true or detected event;
-    `f1`, `precision`, `recall`: their means over classes;
-    `f1_recordings`: the mean over recordings of the F1 of all classes' events of one recording (matched
-    within their
-      class), as the papers on piano do; recordings without any true or detected event are left out;
-    `f1_recordings/low`, `f1_recordings/high`: its 95% bootstrap interval;
+    A flat dict:
+    `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled; NaN for a class
+      without any true or detected event;
+    `f1`, `precision`, `recall`: their means over the classes;
+    `f1_recordings`: the mean over recordings of the F1 of a recording's events of all classes, matched
+      within their class, as papers on piano report it; silent recordings without detections are left out;
     `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference;
     `count_error`: mean absolute count error of a class in a window;
     `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
@@ -192,34 +202,41 @@ def evaluate(
     classes, references=references, estimates=estimates, labelled=labelled, durations_s=durations_s
   )
   counts = np.zeros((len(references), len(classes), 3), np.int64)  # true, detected, matched
-  time_errors_s, count_differences = [], []
-  for i, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
-    for c, name in enumerate(classes):
-      if labelled is not None and not labelled[i].get(name, True):
-        continue
-      try:
-        ref, est = (
-          check_times("reference", reference.get(name, ())),
-          check_times("estimate", estimate.get(name, ())),
-        )
-      except ValueError as error:
-        raise ValueError(f"recording {i}, class {name!r}: {error}") from error
-      ref_index, est_index = match_events(ref, est, window_s=window_s)
-      counts[i, c] = len(ref), len(est), len(ref_index)
-      time_errors_s.extend(est[est_index] - ref[ref_index])
-      if durations_s is None:
-        count_differences.append(len(est) - len(ref))
-      else:
-        windows = count_errors(ref, est, window_s=count_window_s, duration_s=durations_s[i])
-        count_differences.extend(windows)
+  errors_s, differences = [], []
+  for i, c, reference, estimate in _labelled_pairs(references, estimates, classes, labelled):
+    ref_index, est_index = match_events(reference, estimate, window_s=window_s)
+    counts[i, c] = len(reference), len(estimate), len(ref_index)
+    errors_s.extend(estimate[est_index] - reference[ref_index])
+    if durations_s is None:
+      differences.append(len(estimate) - len(reference))
+    else:
+      seconds = {"window_s": count_window_s, "duration_s": durations_s[i]}
+      differences.extend(count_errors(reference, estimate, **seconds))
+  totals = zip(("num_reference", "num_estimate", "num_matched"), counts.sum((0, 1)).tolist(), strict=True)
   return {
     **_class_scores(counts.sum(0), classes),
     **_recording_scores(counts.sum(1)),
-    **time_errors_ms(time_errors_s),
-    "count_error": _mean(np.abs(np.array(count_differences, dtype=np.float64))),
+    **time_errors_ms(errors_s),
+    "count_error": _mean(np.abs(differences)),
     "num_recordings": len(references),
-    **dict(zip(("num_reference", "num_estimate", "num_matched"), counts.sum((0, 1)).tolist(), strict=True)),
+    **dict(totals),
   }
+
+
+def _labelled_pairs(
+  references, estimates, classes, labelled
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+  """Recording, class, true and detected times of all that was annotated."""
+  for i, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
+    for c, name in enumerate(classes):
+      if labelled is None or labelled[i].get(name, True):
+        where = f"recording {i}, class {name!r}"
+        yield (
+          i,
+          c,
+          check_times(f"{where}: reference", reference.get(name, ())),
+          check_times(f"{where}: estimate", estimate.get(name, ())),
+        )
 
 
 def _class_scores(counts: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
@@ -237,97 +254,3 @@ def _recording_scores(counts: np.ndarray) -> dict[str, float]:
   f1 = [precision_recall_f1(*row)["f1"] for row in counts.tolist() if row[0] + row[1]]
   low, high = bootstrap_interval(f1) if f1 else (np.nan, np.nan)
   return {"f1_recordings": _mean(f1), "f1_recordings/low": low, "f1_recordings/high": high}
-
-
-def note_scores(
-  reference, reference_midi, estimate, estimate_midi, *, window_s: float = 0.05
-) -> dict[str, float]:
-  """Onset-only note scores of one piece, as `mir_eval.transcription` computes them.
-
-  A note is right if its pitch is (within half a semitone) and its onset lies within the tolerance.
-
-  Args:
-    reference: true onsets in seconds, `[R]`, in any order.
-    reference_midi: their pitches as MIDI numbers, `[R]`.
-    estimate: detected onsets in seconds, `[E]`.
-    estimate_midi: their pitches as MIDI numbers, `[E]`.
-    window_s: tolerance in seconds.
-
-  Returns:
-    The keys of `onset_scores`.
-
-  Raises:
-    ValueError: onsets or pitches that are negative or not finite, or not as many of one as of the other.
-
-  References:
-    Hawthorne et al. Onsets and frames. ISMIR 2018. Section 4.
-
-  >>> note_scores([1.0, 1.0], [60, 64], [1.02, 1.0], [60, 65])["f1"]
-  0.5
-  """
-  from mir_eval import transcription
-
-  def notes(name, onsets_s, midi):
-    onsets_s, midi = np.asarray(onsets_s, dtype=np.float64), np.asarray(midi, dtype=np.float64)
-    check_times(name, np.sort(onsets_s))
-    if midi.shape != onsets_s.shape or not ((midi >= 0) & (midi < np.inf)).all():
-      raise ValueError(f"{name}_midi is {midi}; expected {len(onsets_s)} MIDI numbers, 0 or more")
-    # Offsets take no part; every note lasts a second.
-    return np.stack([onsets_s, onsets_s + 1], axis=1), 440 * 2 ** ((midi - 69) / 12)
-
-  ref, ref_hz = notes("reference", reference, reference_midi)
-  est, est_hz = notes("estimate", estimate, estimate_midi)
-  matching = []
-  if len(ref) and len(est):
-    matching = transcription.match_notes(
-      ref, ref_hz, est, est_hz, onset_tolerance=window_s, offset_ratio=None
-    )
-  counts = {"num_reference": len(ref), "num_estimate": len(est), "num_matched": len(matching)}
-  errors_s = [est[e, 0] - ref[r, 0] for r, e in matching]
-  return {**precision_recall_f1(**counts), **counts, **time_errors_ms(errors_s)}
-
-
-# fmt: off
-GOLF_EVENTS = ("address", "toe-up", "mid-backswing", "top", "mid-downswing", "impact", "mid-follow-through", "finish")
-# fmt: on
-
-
-def golf_pce(frames, events) -> dict[str, float]:
-  """Percentage of correct events (PCE) of golf swings, as a fraction.
-
-  An event is right within `max(round((impact - address) / 30), 1)` frames: the tolerance grows with the
-  frame rate and with slow motion.
-
-  Args:
-    frames: detected frame of each event, `[N, 8]`: `argmax` of its class over the clip.
-    events: true frames, `[N, 8]`, in the order of `GOLF_EVENTS`.
-
-  Returns:
-    `pce`, the mean over clips and events, and `pce/<event>`.
-
-  Raises:
-    ValueError: no clips, unequal shapes, values that are not finite, or an impact before its address.
-
-  References:
-    McNally et al. GolfDB: a video database for golf swing sequencing. CVPR Workshops 2019. Section 4.
-
-  >>> events = [[0, 10, 20, 30, 40, 60, 70, 90]]  # tolerance: 60 / 30 = 2 frames
-  >>> golf_pce([[2, 10, 20, 30, 40, 60, 70, 93]], events)["pce"]
-  0.875
-  """
-  frames, events = np.asarray(frames, dtype=np.float64), np.asarray(events, dtype=np.float64)
-  if (
-    events.ndim != 2 or frames.shape != events.shape or events.shape[1] != len(GOLF_EVENTS) or not len(events)
-  ):
-    raise ValueError(
-      f"frames have shape {frames.shape} and events {events.shape}; expected [N, 8] both, N above 0"
-    )
-  if not (np.isfinite(frames).all() and np.isfinite(events).all()):
-    raise ValueError("frames or events hold NaN or infinity; expected frame numbers")
-  swing_frames = events[:, GOLF_EVENTS.index("impact")] - events[:, GOLF_EVENTS.index("address")]
-  if (swing_frames < 0).any():
-    raise ValueError(f"clip {int(np.argmax(swing_frames < 0))}: the impact comes before the address")
-  tolerance_frames = np.maximum(np.round(swing_frames / 30), 1)
-  correct = np.abs(frames - events) <= tolerance_frames[:, None]
-  by_event = {f"pce/{name}": float(value) for name, value in zip(GOLF_EVENTS, correct.mean(0), strict=True)}
-  return {"pce": float(correct.mean()), **by_event}

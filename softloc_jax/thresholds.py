@@ -99,7 +99,7 @@ def choose_threshold(
 
   Raises:
     ValueError: no recordings, lists of unequal length, counts whose shape does not fit, a grid that does
-      not ascend.
+      not ascend, a class without any known count.
 
   >>> import functools
   >>> from softloc_jax import decode
@@ -118,7 +118,7 @@ def choose_threshold(
     raise ValueError(
       f"{len(probs)} recordings with {len(counts)} counts and {len(where)} masks; expected as many of each"
     )
-  error = 0
+  error, num_known = 0, 0
   for i, (p, expected, known) in enumerate(zip(probs, counts, where, strict=True)):
     num_frames, num_classes = np.shape(p)
     expected = np.asarray(expected)
@@ -134,5 +134,10 @@ def choose_threshold(
       np.add.at(found[:, c], (index, highest), 1)
     found = found[..., ::-1].cumsum(-1)[..., ::-1]  # [W, C, G]: events that reach each threshold
     known = np.ones(shape, bool) if known is None else np.asarray(known, dtype=bool)
+    num_known = num_known + known.sum(0)  # [C]
     error = error + np.abs(found - expected[..., None]).sum(0, where=known[..., None])
+  if not np.all(num_known):
+    raise ValueError(
+      f"class {int(np.argmin(num_known))} has no window with a known count; expected one or more"
+    )
   return ThresholdChoice(np.array([_middle_of_best(e, grid) for e in error]), grid, error)

@@ -105,8 +105,8 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
       and `figures/`.
 
   Returns:
-    What `results.json` holds: test metrics, means over the replicas; with several replicas also
-    `<metric>/seed_std` and, under `replicas`, those of each.
+    What `results.json` holds: test metrics, means over the replicas, with `<metric>/seed_std` where there
+    are several; under `replicas` those of each, with its thresholds and its scores by recording.
 
   Raises:
     FileNotFoundError, ValueError: bad data or settings, before any training.
@@ -220,37 +220,47 @@ class _Run:
 
   def finish(self, state: TrainState, notes: Mapping[str, Any]) -> dict[str, Any]:
     """Final metrics on the test recordings, with predictions and figures."""
-    config, recordings = self.config, self.splits["test"]
+    recordings = self.splits["test"]
     logits = self._logits(state, recordings)
-    per_replica = []
-    for replica, seed in enumerate(self.seeds):
-      folder = self.workdir / "predictions" / ("" if len(self.seeds) == 1 else f"seed_{seed}")
-      estimates = []
-      for one, x in zip(recordings, logits, strict=True):
-        probs = evaluation.probabilities(x[replica])
-        times, confidence = self.decoder(probs, notes["thresholds"][replica])
-        evaluation.write_predictions(folder, one.id, times, confidence)
-        estimates.append(times)
-        if replica == 0 and len(per_replica) == 0 and len(estimates) <= config.num_figures:
-          path = self.workdir / "figures" / f"{one.id}.png"
-          plots.save_recording(path, one, self.network.extractor, probs, times, self.network.classes)
-      per_replica.append(evaluation.score(estimates, recordings, self.network.classes, window_s=config.score_window_s))
-    results: dict[str, Any] = summarize(per_replica)
-    results |= {"step": int(state.step), "thresholds": notes["thresholds"], "seeds": list(self.seeds)}
+    per_replica = [
+      self._score_replica(replica, seed, [evaluation.probabilities(x[replica]) for x in logits], notes)
+      for replica, seed in enumerate(self.seeds)
+    ]
+    results = summarize(per_replica) | {"step": int(state.step)}
     results = run_log.to_json(results)
     checkpoints.replace_text(self.workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
     return results
 
+  def _score_replica(self, replica: int, seed: int, probs: Sequence[np.ndarray], notes) -> dict[str, Any]:
+    """Decodes, writes and scores what one replica says of the test recordings."""
+    config, recordings, classes = self.config, self.splits["test"], self.network.classes
+    folder = self.workdir / "predictions" / ("" if len(self.seeds) == 1 else f"seed_{seed}")
+    estimates = []
+    for number, (one, p) in enumerate(zip(recordings, probs, strict=True)):
+      times, confidence = self.decoder(p, notes["thresholds"][replica])
+      evaluation.write_predictions(folder, one.id, times, confidence)
+      estimates.append(times)
+      if replica == 0 and number < config.num_figures:
+        figure = self.workdir / "figures" / f"{one.id}.png"
+        plots.save_recording(figure, one, self.network.extractor, p, times, classes)
 
-def summarize(per_replica: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-  """Mean of each metric over the replicas; with several, also `<metric>/seed_std` and each replica's own."""
-  results: dict[str, Any] = _mean(per_replica)
-  if len(per_replica) > 1:
-    results |= {
-      f"{key}/seed_std": float(np.std([one[key] for one in per_replica], ddof=1)) for key in per_replica[0]
+    def score(chosen: slice) -> dict[str, float]:
+      return evaluation.score(estimates[chosen], recordings[chosen], classes, window_s=config.score_window_s)
+
+    return score(slice(None)) | {
+      "seed": seed,
+      "thresholds": notes["thresholds"][replica],
+      "recordings": {one.id: score(slice(i, i + 1)) for i, one in enumerate(recordings)},
     }
-    results["replicas"] = [dict(one) for one in per_replica]
-  return results
+
+
+def summarize(per_replica: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Mean of each metric over the replicas, `<metric>/seed_std` if there are several, and `replicas` whole."""
+  numbers = [{k: v for k, v in one.items() if isinstance(v, float)} for one in per_replica]
+  results: dict[str, Any] = _mean(numbers)
+  if len(per_replica) > 1:
+    results |= {f"{key}/seed_std": float(np.std([one[key] for one in numbers], ddof=1)) for key in numbers[0]}
+  return results | {"replicas": [dict(one) for one in per_replica]}
 
 
 def _mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:

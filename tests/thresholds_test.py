@@ -85,6 +85,15 @@ def test_unknown_counts_take_no_part():
   assert 0.5 < chosen.threshold[0] <= 0.9
 
 
+def test_a_confidence_equal_to_a_threshold_reaches_it():
+  probs = np.zeros((100, 1))
+  probs[[10, 30], 0] = 0.5, 0.75
+  pick = functools.partial(decode.threshold, suppression=3)
+  grid = [0.25, 0.5, 0.625, 0.75, 0.875]
+  chosen = thresholds.choose_threshold([probs], [[[0]]], decode_fn=pick, window=100, grid=grid)
+  assert chosen.count_error[0].tolist() == [2, 2, 1, 1, 0]
+
+
 def test_a_lower_threshold_than_a_tenth_can_be_chosen():
   probs = np.full((1000, 1), 1e-3)
   probs[::100, 0] = 0.04
@@ -120,6 +129,10 @@ PICK = functools.partial(decode.threshold, suppression=3)
     (lambda: thresholds.choose_threshold([], [], decode_fn=PICK, window=10), "0 recordings"),
     (lambda: thresholds.choose_threshold(ONE, [], decode_fn=PICK, window=10), "1 recordings with 0 counts"),
     (lambda: thresholds.choose_threshold(ONE, [[[1]]], decode_fn=PICK, window=50), r"\[W, C\] = \(2, 1\)"),
+    (
+      lambda: thresholds.choose_threshold(ONE, [[[1]]], where=[[[False]]], decode_fn=PICK, window=100),
+      "class 0 has no window with a known count",
+    ),
     (
       lambda: thresholds.choose_threshold(ONE, [[[1]]], decode_fn=PICK, window=100, grid=[0.5, 0.1]),
       "ascending thresholds",

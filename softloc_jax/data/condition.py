@@ -22,7 +22,8 @@ _FLAT = 1e-9
 # Above this, the resampling filter (20 taps per unit of the ratio) would cost more than the signal is worth.
 _MAX_RATIO_TERM = 100_000
 # How far, in new samples, a ratio of whole numbers may drift from the true one by the end of the recording.
-_MAX_DRIFT_SAMPLES = 0.01
+# This matters in long recordings whose rate is off a round number by millionths, as time stamps give it.
+_MAX_DRIFT_SAMPLES = 0.25
 
 
 def condition(
@@ -53,8 +54,8 @@ def condition(
 
   Raises:
     ValueError: an invalid recording, an unknown scaling, a band outside (0, half the sample rate), a
-      sample rate that is not positive, or one whose ratio to the old rate is not close to a ratio of
-      whole numbers up to 100000.
+      sample rate that is not positive, or one whose ratio to the old rate is further from every ratio of
+      whole numbers up to 100000 than a quarter of a new sample over the recording.
 
   >>> beep = Recording("beep", np.array([0, 3, -6, 3], np.float32), 4.0, {"hit": np.array([0.25])})
   >>> condition(beep, scaling="peak").signal.tolist()

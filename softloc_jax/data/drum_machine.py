@@ -1,16 +1,17 @@
 """Embedded drum recordings with exact event times: unlimited, seeded, rendered when asked for.
 
-A recording is a score (pattern, tempo, swing, human timing, ghost notes, fills, drop-outs) played on a
-random kit in a random room, with instruments that are not labelled beside it. Classes are those of
-the transcription literature: kick drum "KD", snare drum "SD" and hi-hat "HH" (closed and open).
+A recording is a score (`drum_score`: pattern, tempo, swing, human timing, ghost notes, fills,
+drop-outs) played on a random kit in a random room (`drum_voices`), beside instruments that are not
+labelled. Classes are those of the transcription literature: kick drum "KD", snare drum "SD" and hi-hat
+"HH" (closed and open).
 
 An event time is the sample at which the stroke starts: attacks are sharp, the room's direct path adds
 no delay, so labels have no bias.
 
-Held out for "test": every kit parameter and room parameter of `drum_voices.KIT_RANGES` and
-`ROOM_RANGES` lies outside its training intervals, and hats are synthesised differently. Scores,
-levels, how wet the room is and the clutter have the same distribution in all splits. "validation" has
-training-type kits and rooms, drawn from other seeds.
+Held out for "test": every parameter of the kit and the room lies outside its training intervals
+(`drum_voices.KIT_RANGES`, `ROOM_RANGES`), and hats are synthesised in another way (`HAT_FAMILIES`).
+Scores, levels, how wet the room is and the clutter have the same distribution in all splits.
+"validation" has training-type kits and rooms, drawn from other seeds.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def mix_drums(
   """
   mix = np.zeros(num_samples, np.float32)
   level_db = {"kick": rng.uniform(-4, 2), "snare": rng.uniform(-4, 2)}
-  level_db["closed_hat"] = level_db["open_hat"] = rng.uniform(-15, -5)
+  level_db["closed_hat"] = level_db["open_hat"] = rng.uniform(-12, -3)
   sounds = {}  # (voice, layer of hardness, take) -> stroke, rendered when first used
   choke = np.exp(-np.arange(int(0.05 * sample_rate_hz)) / (0.008 * sample_rate_hz)).astype(np.float32)
   for strokes in placed.values():

@@ -3,10 +3,10 @@
 Every sound starts in its first sample and rises within 2 ms (shakers and soft notes, which are
 never labelled, excepted), so the instant at which it is put into a mix is its true onset.
 
-What the test split holds out is written down once, in `KIT_RANGES` and `ROOM_RANGES`: for every
-parameter there, the intervals for test do not overlap those for training. About half of them lie
-between the training intervals and the others beyond them. Two sound sources differ in kind too: a
-training hi-hat sums or multiplies square waves, a test one is frequency modulated.
+What the test split holds out is written down once, in `KIT_RANGES`, `ROOM_RANGES` and
+`HAT_FAMILIES`: no parameter of a test kit or test room lies in its training intervals. Where training
+has two intervals, test lies between them; where it has one, test lies beyond it. Training hats add
+up square waves or ring-modulate them; test hats are frequency modulated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KIT_RANGES = {
   "snare_noise": (((0.7, 1.4),), ((1.45, 1.8),)),  # level of the wires
   "snare_noise_hz": (((900, 1500), (2100, 2800)), ((1600, 2000),)),
   "snare_noise_decay_s": (((0.06, 0.11), (0.16, 0.20)), ((0.12, 0.15),)),
-  "snare_tilt": (((-1.0, -0.7), (-0.4, -0.1)), ((-0.65, -0.45),)),  # amplitude ~ frequency ** tilt
+  "snare_tilt": (((-1.4, -1.0), (-0.7, -0.4)), ((-0.95, -0.75),)),  # amplitude ~ frequency ** tilt
   "hat_hz": (((300, 390), (480, 600)), ((400, 470),)),
   "hat_cut_hz": (((4300, 5200), (6000, 6600)), ((5300, 5900),)),
   "hat_noise": (((0.25, 0.70),), ((0.75, 0.90),)),  # noise against partials
@@ -201,34 +201,29 @@ def render_voice(
 
 
 def render_clutter(rng: np.random.Generator, voice: str, sample_rate_hz: float) -> np.ndarray:
-  """One stroke on an instrument that is not labelled, float32 `[num_samples]`, with peak 1.
+  """One stroke on a "tom", "clave", "shaker" or "crash", never labelled: float32 `[num_samples]`, peak 1.
 
-  Args:
-    rng: source of its random parameters and noise; the ranges are the same in every split.
-    voice: "tom", "clave", "shaker" or "crash".
-    sample_rate_hz: samples per second.
+  `rng` draws its parameters too; their ranges are the same in every split.
   """
   if voice == "tom":
     t = _times_s(0.5, sample_rate_hz)
-    hz = rng.uniform(95, 240)
-    sound = np.sin(2 * np.pi * hz * (t + 0.012 * (1 - np.exp(-t / 0.04))))
+    sound = np.sin(2 * np.pi * rng.uniform(95, 240) * (t + 0.012 * (1 - np.exp(-t / 0.04))))
     sound *= np.exp(-t / rng.uniform(0.08, 0.2))
     sound += 0.1 * shaped_noise(rng, len(t), sample_rate_hz, 400, 2500) * np.exp(-t / 0.008)
-    return _finish(sound.astype(np.float32), sample_rate_hz, 0.001)
-  if voice == "clave":
+  elif voice == "clave":
     t = _times_s(0.12, sample_rate_hz)
     sound = np.sin(2 * np.pi * rng.uniform(1500, 2900) * t) * np.exp(-t / rng.uniform(0.012, 0.03))
-    return _finish(sound.astype(np.float32), sample_rate_hz)
-  if voice == "shaker":  # swells instead of striking, lower than a hat
+  elif voice == "shaker":  # swells instead of striking, lower than a hat
     t = _times_s(0.12, sample_rate_hz)
-    swell = np.exp(-(((t - 0.04) / rng.uniform(0.012, 0.025)) ** 2)).astype(np.float32)
-    noise = shaped_noise(rng, len(t), sample_rate_hz, rng.uniform(2500, 3500), rng.uniform(4000, 5500))
-    return _finish(swell * noise, sample_rate_hz)
-  if voice == "crash":
+    sound = shaped_noise(rng, len(t), sample_rate_hz, rng.uniform(2500, 3500), rng.uniform(4000, 5500))
+    sound *= np.exp(-(((t - 0.04) / rng.uniform(0.012, 0.025)) ** 2))
+  elif voice == "crash":
     t = _times_s(1.6, sample_rate_hz)
     sound = shaped_noise(rng, len(t), sample_rate_hz, rng.uniform(700, 1500), 9000, rng.uniform(-0.6, 0))
-    return _finish(sound * np.exp(-t / rng.uniform(0.3, 0.6)), sample_rate_hz, 0.002)
-  raise ValueError(f"unknown clutter {voice!r}; expected tom, clave, shaker or crash")
+    sound *= np.exp(-t / rng.uniform(0.3, 0.6))
+  else:
+    raise ValueError(f"unknown clutter {voice!r}; expected tom, clave, shaker or crash")
+  return _finish(sound.astype(np.float32), sample_rate_hz, 0.001)
 
 
 def note_cycle(rolloff: float) -> np.ndarray:
@@ -262,7 +257,15 @@ def render_note(
 
 
 def draw_room(rng: np.random.Generator, split: str) -> dict[str, float]:
-  """Draws the parameters of one room: those of `ROOM_RANGES`, and how wet it is (the same in all splits)."""
+  """Draws the parameters of one room.
+
+  Args:
+    rng: source of randomness.
+    split: "train", "validation" (the same ranges as "train") or "test" (disjoint from them).
+
+  Returns:
+    The names of `ROOM_RANGES` with their values, and "wet", the room's amplitude, from one range in all.
+  """
   return _draw(rng, ROOM_RANGES, split) | {"wet": float(rng.uniform(0.05, 0.5))}
 
 
@@ -271,6 +274,11 @@ def room_response(rng: np.random.Generator, room: Mapping[str, float], sample_ra
 
   The direct path is sample 0 with gain 1, so events stay where they are. Early reflections and a
   tail of noise that falls off exponentially follow; their energy together is `wet ** 2`.
+
+  Args:
+    rng: source of the noise and of the reflections.
+    room: what `draw_room` returned.
+    sample_rate_hz: samples per second.
 
   >>> rng = np.random.default_rng(0)
   >>> float(room_response(rng, draw_room(rng, "train"), 16_000)[0])

@@ -236,9 +236,13 @@ def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
     import jams
   except ImportError as error:
     raise ImportError(f"{path}: reading JAMS needs jams: pip install softloc-jax[formats]") from error
-  # Whatever is wrong in the file, from its JSON to its schema, ends here under the file's name.
+  # Whatever is wrong in the file, from its JSON to its schema, ends here under the file's name. Only what is
+  # read is validated: a tempo without confidence, as many files have it, is no reason to refuse the events.
   try:
-    annotations = jams.load(str(path), strict=True).annotations
+    annotations = jams.load(str(path), validate=False).annotations
+    for annotation in annotations:
+      if annotation.namespace in JAMS_NAMESPACES:
+        annotation.validate(strict=True)
     found = [(a.namespace, [(obs.time, obs.value) for obs in a.data]) for a in annotations]
   except Exception as error:
     raise ValueError(f"{path}: cannot read as JAMS: {type(error).__name__}: {error}") from error

@@ -70,7 +70,7 @@ def _read_audio(path: pathlib.Path, mono: bool) -> tuple[np.ndarray, float]:
   try:
     import soundfile
   except ImportError as error:
-    raise ImportError(f"{path}: reading audio needs soundfile: pip install softloc-jax[audio]") from error
+    raise ImportError(f"{path}: reading audio needs the package soundfile: pip install soundfile") from error
   try:
     signal, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
   except (soundfile.SoundFileError, RuntimeError) as error:

@@ -70,7 +70,7 @@ def test_resampling_keeps_an_offset_and_a_drift_up_to_the_edges():
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 359, 360, 361, 1000])
-@pytest.mark.parametrize("old_hz, new_hz", [(360, 100), (50, 100), (3, 7), (0.1, 0.3)])
+@pytest.mark.parametrize("old_hz, new_hz", [(360, 100), (50, 100), (3, 7), (0.1, 0.3), (100, 100.00001)])
 def test_length_and_events_at_the_very_end(num_samples, old_hz, new_hz):
   recording = make(np.ones(num_samples), float(old_hz), [0.0, num_samples / old_hz])
   out = condition(recording, sample_rate_hz=float(new_hz))
@@ -95,6 +95,8 @@ def test_ratio_that_no_whole_numbers_meet_is_refused():
     condition(make(np.zeros(100), 1e7), sample_rate_hz=1.0)
   with pytest.raises(ValueError, match=r"cannot resample from 1\.0 to 10000000.0 Hz"):
     condition(make(np.zeros(100), 1.0), sample_rate_hz=1e7)
+  with pytest.raises(ValueError, match=r"the nearest ratio .* is 1, 0\.3 samples off by the end"):
+    condition(make(np.zeros(300_000), 100.0001), sample_rate_hz=100.0)
 
 
 def test_robust_scaling_is_one_standard_deviation_of_a_normal_signal_whatever_the_outliers():
@@ -123,9 +125,9 @@ def test_peak_scaling():
   np.testing.assert_allclose(out, [[0.0, 1.0], [-1.0, 0.25], [0.5, 0.0]])
 
 
-@pytest.mark.parametrize("bandpass_hz", [None, (0.5, 40.0)])
+@pytest.mark.parametrize("bandpass_hz", [None, (0.5, 40.0), (0.05, 100.0)])
 def test_flat_channel_becomes_zero_and_its_rounding_error_is_not_blown_up(bandpass_hz):
-  signal = np.stack([np.full(4000, 1234.567), sine(5.0, seconds=4000 / 360)], axis=1)
+  signal = np.stack([np.full(4000, 0.1), sine(5.0, seconds=4000 / 360)], axis=1)
   out = condition(make(signal), bandpass_hz=bandpass_hz, scaling="robust").signal
   np.testing.assert_array_equal(out[:, 0], 0.0)
   assert np.std(out[:, 1]) > 0.5

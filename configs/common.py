@@ -4,6 +4,8 @@ import ast
 
 from ml_collections import ConfigDict
 
+MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
+
 
 def base(name: str) -> ConfigDict:
   """Settings that no single task decides."""
@@ -33,9 +35,11 @@ def base(name: str) -> ConfigDict:
       "decode": {
         "method": "mass",
         "suppression_s": 0.05,
-        "window_s": 0.05,
+        "window_s": 0.025,
         "softness_s": 0.0,
         "count_window_s": 10.0,
+        "align_softness_s": 0.0,
+        "align_max_s": 0.25,
       },
     }
   )
@@ -111,6 +115,7 @@ def set_misaligned_loss(
     }[name]
   )
   config.loss.name = name
+  config.decode.align_softness_s = softness_s
   if name == "one_sided_smoothing":  # the network predicts a heat map to pick from
     config.decode.method, config.decode.softness_s = "peak_pick", softness_s
   elif name == "cross_entropy":  # its frames are probabilities of their own, not shares of an event's mass

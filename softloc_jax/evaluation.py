@@ -6,16 +6,28 @@ from collections.abc import Mapping, Sequence
 import functools
 import os
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
 
-from softloc_jax import decode, events, metrics, thresholds
+from softloc_jax import alignment, decode, events, metrics, thresholds
 from softloc_jax.data import event_files
 from softloc_jax.data.recording import Recording
 
 Events = dict[str, np.ndarray]
+
+
+class Calibration(NamedTuple):
+  """What decoding learns from held-out recordings with labels of the kind that training has.
+
+  Attributes:
+    thresholds: of each class, `[C]`.
+    offsets_s: seconds added to the events of each class, `[C]`.
+  """
+
+  thresholds: list[float]
+  offsets_s: list[float]
 
 
 class Decoder:
@@ -23,12 +35,13 @@ class Decoder:
 
   Args:
     config: `method` ("threshold", "mass" or "peak_pick"), `suppression_s`, `window_s` (mass),
-      `softness_s` (peak_pick), `count_window_s` (threshold choice).
+      `softness_s` (peak_pick), `count_window_s` (threshold choice), `align_softness_s` (0 where labels
+      hold no times) and `align_max_s` (offset).
     classes: order of the class axis.
     frame_rate_hz: frames per second.
 
   Raises:
-    ValueError: an unknown method.
+    ValueError: an unknown method, or settings that it refuses.
   """
 
   def __init__(self, config: Any, classes: Sequence[str], frame_rate_hz: float):
@@ -36,21 +49,50 @@ class Decoder:
     methods = {
       "threshold": functools.partial(decode.threshold, suppression=suppression),
       "mass": functools.partial(decode.mass_pick, suppression=suppression, window=config.window_s * frame_rate_hz),
-      "peak_pick": functools.partial(decode.peak_pick, softness=max(config.softness_s * frame_rate_hz, 1e-3)),
+      "peak_pick": functools.partial(decode.peak_pick, softness=config.softness_s * frame_rate_hz),
     }
     if config.method not in methods:
       raise ValueError(f"decode.method is {config.method!r}; expected one of {', '.join(methods)}")
     self._decode = methods[config.method]
+    self._decode(np.zeros((1, len(classes))), threshold=0.5)  # refuses bad settings now, not after training
     self._classes, self._frame_rate_hz = tuple(classes), frame_rate_hz
     self._count_window = config.count_window_s * frame_rate_hz
+    self._align = (
+      {"softness_s": config.align_softness_s, "max_offset_s": config.align_max_s} if config.align_softness_s else None
+    )
 
-  def choose_thresholds(self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]) -> thresholds.ThresholdChoice:
-    """Thresholds whose events agree best with the counts of the labels *as given*, noisy or not."""
+  def calibrate(self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]) -> tuple[Calibration, float]:
+    """Thresholds that agree best with the *given* labels' counts, and offsets with their times.
+
+    Args:
+      probs: `[T, C]` of each recording.
+      recordings: with labels as training has them, noisy or not.
+
+    Returns:
+      The calibration, and the count error it leaves as a share of the events.
+    """
+    choice = self._choose_thresholds(probs, recordings)
+    plain = Calibration(np.asarray(choice.threshold).tolist(), [0.0] * len(self._classes))
+    num_events = sum(len(one.times_s(name)) for one in recordings for name in self._classes)
+    error = float(choice.count_error.min(axis=-1).sum() / max(num_events, 1))
+    if self._align is None:
+      return plain, error
+    found = [self(p, plain)[0] for p in probs]
+    offsets_s = [
+      alignment.constant_offset([one.times_s(name) for one in recordings], [f[name] for f in found], **self._align)
+      for name in self._classes
+    ]
+    return plain._replace(offsets_s=offsets_s), error
+
+  def _choose_thresholds(self, probs, recordings) -> thresholds.ThresholdChoice:
     counts, known = [], []
     for p, recording in zip(probs, recordings, strict=True):
+      # The last event may lie past the centre of the last frame.
       per_class = [
         thresholds.window_counts(
-          recording.times_s(name) * self._frame_rate_hz, window=self._count_window, duration=len(p)
+          np.minimum(recording.times_s(name) * self._frame_rate_hz, len(p)),
+          window=self._count_window,
+          duration=len(p),
         )
         for name in self._classes
       ]
@@ -60,13 +102,16 @@ class Decoder:
       probs, counts, decode_fn=self._decode, window=self._count_window, where=known
     )
 
-  def __call__(self, probs: np.ndarray, threshold: Sequence[float]) -> tuple[Events, Events]:
-    """Times in seconds and confidences of the events of each class in `[T, C]`."""
-    found = self._decode(probs, threshold=np.asarray(threshold))
+  def __call__(self, probs: np.ndarray, calibration: Calibration) -> tuple[Events, Events]:
+    """Times in seconds and confidences of the events of each class in `[T, C]`.
+
+    An offset moves no event out of the recording: it stops at the border.
+    """
+    found = self._decode(probs, threshold=np.asarray(calibration.thresholds))
     last_s = events.frames_to_seconds(max(len(probs) - 1, 0), self._frame_rate_hz)
     times = {
-      name: np.clip(events.frames_to_seconds(one.frames, self._frame_rate_hz), 0.0, last_s)
-      for name, one in zip(self._classes, found, strict=True)
+      name: np.clip(events.frames_to_seconds(one.frames, self._frame_rate_hz) + offset_s, 0.0, last_s)
+      for name, one, offset_s in zip(self._classes, found, calibration.offsets_s, strict=True)
     }
     return times, {name: one.confidence for name, one in zip(self._classes, found, strict=True)}
 

@@ -33,11 +33,17 @@ class FrameLabels(NamedTuple):
 def seconds_to_frames(times_s, frame_rate_hz: float) -> np.ndarray:
   """The nearest frame of each time (halves go up): seconds -> int64 frames.
 
+  Raises:
+    ValueError: a time that is NaN or infinite.
+
   >>> seconds_to_frames([0.0, 0.014, 0.015], 100)
   array([0, 1, 2])
   """
+  times_s = np.asarray(times_s, dtype=np.float64)
+  if not np.isfinite(times_s).all():
+    raise ValueError(f"an event time is {times_s[~np.isfinite(times_s)][0]}; expected finite seconds")
   # The tiny nudge keeps 0.015 * 100 = 1.4999999999999998 a half.
-  return np.floor(np.asarray(times_s, dtype=np.float64) * frame_rate_hz + 0.5 + 1e-9).astype(np.int64)
+  return np.floor(times_s * frame_rate_hz + 0.5 + 1e-9).astype(np.int64)
 
 
 def frames_to_seconds(frames, frame_rate_hz: float) -> np.ndarray:
@@ -79,7 +85,7 @@ def to_frame_labels(
     The labels, the counts, and how many events share a frame: nothing is merged silently.
 
   Raises:
-    ValueError: an event class that is not in `classes`.
+    ValueError: an event class that is not in `classes`, or a time that is NaN or infinite.
 
   >>> to_frame_labels({"KD": [0.1, 0.104, 0.3]}, ["KD"], start_frame=0, num_frames=20,
   ...                 frame_rate_hz=100).collisions
@@ -94,7 +100,8 @@ def to_frame_labels(
     frames = frames[(frames >= 0) & (frames < num_frames)]
     np.add.at(hits[:, column], frames, 1)
   labels = hits > 0
-  return FrameLabels(labels.astype(np.float32), hits.sum(0), (hits - labels).sum(0))
+  counts = hits.sum(0, dtype=np.int32)
+  return FrameLabels(labels.astype(np.float32), counts, counts - labels.sum(0, dtype=np.int32))
 
 
 def bias_for_empty_count(omega: float, num_frames: int) -> float:

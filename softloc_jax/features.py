@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+import inspect
+from typing import Any, ClassVar
 
 from jax import Array
 import jax.numpy as jnp
@@ -65,6 +66,8 @@ class LogMel:
     floor_db: power below this counts as this.
   """
 
+  num_channels: ClassVar[int] = 1
+
   sample_rate_hz: float
   hop_samples: int
   window_samples: int
@@ -76,10 +79,13 @@ class LogMel:
   def __post_init__(self):
     if self.window_samples % 2:
       raise ValueError(f"window_samples is {self.window_samples}; expected an even number")
-    if self.window_samples < self.hop_samples:
+    if not 1 <= self.hop_samples <= self.window_samples:
       raise ValueError(
-        f"window_samples is {self.window_samples}, less than hop_samples {self.hop_samples}: events could fall between windows"
+        f"hop_samples is {self.hop_samples}; expected 1 to window_samples, {self.window_samples}:"
+        f" events could fall between windows"
       )
+    if not self.floor_db < 0:
+      raise ValueError(f"floor_db is {self.floor_db}; expected a negative number")
 
   @property
   def frame_rate_hz(self) -> float:
@@ -126,19 +132,21 @@ def from_config(config: Any) -> FeatureExtractor:
   """The extractor that `config.kind` names, "signal" or "log_mel", with the other keys as arguments.
 
   Raises:
-    ValueError: an unknown kind or an unknown argument.
+    ValueError: an unknown kind, an unknown argument or one that is missing.
+
+  >>> from_config({"kind": "signal", "sample_rate_hz": 100.0}).frame_rate_hz
+  100.0
   """
   kinds = {"signal": SignalFrames, "log_mel": LogMel}
   arguments = dict(config)
-  kind = arguments.pop("kind")
+  kind = arguments.pop("kind", None)
   if kind not in kinds:
     raise ValueError(f"features.kind is {kind!r}; expected one of {', '.join(kinds)}")
-  known = {field.name for field in dataclasses.fields(kinds[kind])}
-  unknown = set(arguments) - known
-  if unknown:
-    raise ValueError(
-      f"features.{sorted(unknown)[0]} is not an argument of {kind!r}; expected {', '.join(sorted(known))}"
-    )
+  signature = inspect.signature(kinds[kind])
+  try:
+    signature.bind(**arguments)
+  except TypeError as error:
+    raise ValueError(f"features {kind!r}: {error}; expected {', '.join(signature.parameters)}") from error
   return kinds[kind](**arguments)
 
 

@@ -35,16 +35,22 @@ class Windows:
     segments: whether each recording is cut once into consecutive windows, as an annotator
       who counts would do it, and only those counts are ever used. Otherwise windows lie
       anywhere, which only makes sense where the labels are times.
+    border_search_frames: how far a border of such a window may move to the place that lies
+      furthest from any label. A misaligned label seldom crosses a border there, so the count
+      of the window is right; 0 leaves borders where chance puts them.
   """
 
   min_frames: int
   max_frames: int
   context_frames: int
   segments: bool
+  border_search_frames: int = 0
 
   def __post_init__(self):
     if not 1 <= self.min_frames <= self.max_frames:
       raise ValueError(f"window lengths are {self.min_frames} to {self.max_frames} frames; expected 1 <= min <= max")
+    if self.context_frames < 0:
+      raise ValueError(f"context_frames is {self.context_frames}; expected 0 or more")
 
   @property
   def crop_frames(self) -> int:
@@ -52,12 +58,13 @@ class Windows:
 
   @classmethod
   def from_config(cls, config: Any, frame_rate_hz: float) -> Windows:
-    """From seconds: `min_s`, `max_s`, `context_s`, `segments`."""
+    """From seconds: `min_s`, `max_s`, `context_s`, `segments`, `border_search_s`."""
     return cls(
       min_frames=events.duration_to_frames(config.min_s, frame_rate_hz),
       max_frames=events.duration_to_frames(config.max_s, frame_rate_hz),
       context_frames=round(config.context_s * frame_rate_hz),
       segments=config.segments,
+      border_search_frames=round(config.border_search_s * frame_rate_hz),
     )
 
 
@@ -72,7 +79,8 @@ class Crops:
     seed: of this replica.
 
   Raises:
-    ValueError: no recordings, or more events in a window than it has frames.
+    ValueError: no recordings, a signal that the extractor is not made for, or more events in a window
+      than it has frames.
   """
 
   def __init__(
@@ -85,16 +93,27 @@ class Crops:
   ):
     if not len(recordings):
       raise ValueError("there are no recordings to train on")
-    self._recordings, self._classes, self._seed = recordings, tuple(classes), seed
+    self._classes, self._seed = tuple(classes), seed
     self._extractor, self._windows = extractor, windows
-    self._num_frames = np.array([extractor.num_frames(len(r.signal)) for r in recordings])
     for recording in recordings:
-      check_counts(recording, windows, extractor.frame_rate_hz)
+      check_signal(recording, extractor)
+    self._num_frames = [extractor.num_frames(len(recording.signal)) for recording in recordings]
+    pairs = zip(recordings, self._num_frames, strict=True)
+    self._recordings = [_on_frames(one, total, extractor.frame_rate_hz) for one, total in pairs]
     if windows.segments:
-      self._segments = [self._cut(i) for i in range(len(recordings))]
-      self._segment_ends = np.cumsum([len(s) for s in self._segments])
+      self._segments = [self._cut(number) for number in range(len(recordings))]
+      self._segment_ends = np.cumsum([len(segments) for segments in self._segments])
     else:
       self._frame_ends = np.cumsum(self._num_frames)
+      self._label_frames = [_all_frames(one, extractor.frame_rate_hz) for one in self._recordings]
+    for number, recording in enumerate(self._recordings):
+      check_counts(
+        recording,
+        windows,
+        extractor.frame_rate_hz,
+        num_frames=self._num_frames[number],
+        segments=self._segments[number] if windows.segments else None,
+      )
 
   def __call__(self, index: int) -> Batch:
     """The arrays of crop `index`: signal `[N, channels]`, labels `[T, C]`, counts `[C]`, where `[T]`,
@@ -132,10 +151,27 @@ class Crops:
       start, stop = self._segments[number][chosen - self._segment_ends[number]]  # counts back from the end
       return number, int(start), int(stop)
     number = int(np.searchsorted(self._frame_ends, rng.integers(self._frame_ends[-1]), side="right"))
-    total = int(self._num_frames[number])
+    total = self._num_frames[number]
     length = min(int(rng.integers(self._windows.min_frames, self._windows.max_frames + 1)), total)
     start = int(rng.integers(0, total - length + 1))
-    return number, start, start + length
+    shortest = min(self._windows.min_frames, length)
+    start = self._far_from_labels(number, start, 0, total - shortest, rng)
+    longest = min(start + self._windows.max_frames, total)
+    stop = self._far_from_labels(number, min(start + length, longest), start + shortest, longest, rng)
+    return number, start, stop
+
+  def _far_from_labels(self, number: int, border: int, low: int, high: int, rng: np.random.Generator) -> int:
+    """The border within `[low, high]` and the search distance that is furthest from any label."""
+    search = self._windows.border_search_frames
+    labels = self._label_frames[number]
+    if not search or not len(labels):
+      return border
+    candidates = np.arange(max(border - search, low), min(border + search, high) + 1)
+    right = np.searchsorted(labels, candidates)  # a border at b parts the frames b - 1 and b
+    before = np.where(right > 0, candidates - labels[right - 1], np.inf)
+    after = np.where(right < len(labels), labels[np.minimum(right, len(labels) - 1)] + 1 - candidates, np.inf)
+    distance = np.minimum(before, after)
+    return int(rng.choice(candidates[distance == distance.max()]))
 
   def _cut(self, number: int) -> np.ndarray:
     """Consecutive windows of random lengths, `[n, 2]`, drawn once: every frame lies in exactly one.
@@ -143,10 +179,16 @@ class Crops:
     The last one takes what is left and may be shorter than the shortest.
     """
     rng = np.random.default_rng((self._seed, 0, stable_hash(self._recordings[number].id)))
-    total, shortest, longest = int(self._num_frames[number]), self._windows.min_frames, self._windows.max_frames
+    total, shortest, longest = self._num_frames[number], self._windows.min_frames, self._windows.max_frames
     stops = np.cumsum(rng.integers(shortest, longest + 1, size=total // shortest + 1))
     bounds = np.concatenate([[0], stops[stops < total], [total]])
     return np.stack([bounds[:-1], bounds[1:]], axis=1)
+
+
+def _all_frames(recording: Recording, frame_rate_hz: float) -> np.ndarray:
+  """Frames of the events of all classes, sorted."""
+  times_s = [np.asarray(times, np.float64) for times in recording.events.values()]
+  return np.sort(events.seconds_to_frames(np.concatenate(times_s), frame_rate_hz)) if times_s else np.zeros(0, int)
 
 
 def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
@@ -159,22 +201,78 @@ def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
   return out
 
 
-def check_counts(recording: Recording, windows: Windows, frame_rate_hz: float) -> None:
-  """Refuses labels with more events in some window than it has frames: no model could predict them.
+def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> None:
+  """Refuses a signal of another rate or other channels than the extractor is made for.
+
+  Raises:
+    ValueError: naming the recording, what it has and what was expected.
+  """
+  if recording.sample_rate_hz != extractor.sample_rate_hz:
+    raise ValueError(
+      f"recording {recording.id!r} has {recording.sample_rate_hz:g} samples per second; expected"
+      f" {extractor.sample_rate_hz:g}, features.sample_rate_hz (data.conditioning.sample_rate_hz resamples)"
+    )
+  channels = 1 if recording.signal.ndim == 1 else recording.signal.shape[1]
+  if channels != extractor.num_channels:
+    raise ValueError(
+      f"recording {recording.id!r} has {channels} channels; the features expect {extractor.num_channels}"
+    )
+
+
+def check_counts(
+  recording: Recording,
+  windows: Windows,
+  frame_rate_hz: float,
+  *,
+  num_frames: int,
+  segments: np.ndarray | None = None,
+) -> None:
+  """Refuses labels with more events in some window than it has frames: their count loss would be infinite.
+
+  Args:
+    recording: with its events.
+    windows: lengths that a window may have.
+    frame_rate_hz: frames per second.
+    num_frames: length of the recording.
+    segments: the windows `[n, 2]` that will be drawn; None if they may lie anywhere.
 
   Raises:
     ValueError: naming the recording, the class, the place and the numbers.
   """
-  for length in {windows.min_frames, windows.max_frames}:
-    for label, times_s in recording.events.items():
-      frames = np.sort(events.seconds_to_frames(times_s, frame_rate_hz))
-      most = np.searchsorted(frames, frames + length) - np.arange(len(frames))
-      if len(most) and most.max() > length:
-        at_s = frames[most.argmax()] / frame_rate_hz
-        raise ValueError(
-          f"recording {recording.id!r} has {most.max()} events {label!r} within {length} frames from {at_s:.3f} s"
-          f" ({length / frame_rate_hz:.3f} s): a window holds at most one event per frame and class"
-        )
+  for label, times_s in recording.events.items():
+    frames = np.sort(events.seconds_to_frames(times_s, frame_rate_hz))
+    if segments is None:
+      found = _crowded_window(frames, min(windows.min_frames, num_frames), windows.max_frames)
+    else:
+      counts = np.diff(np.searchsorted(frames, segments), axis=1)[:, 0]
+      crowded = np.flatnonzero(counts > np.diff(segments, axis=1)[:, 0])
+      found = (*segments[crowded[0]], counts[crowded[0]]) if len(crowded) else None
+    if found is not None:
+      start, stop, count = found
+      raise ValueError(
+        f"recording {recording.id!r} has {count} events {label!r} in the {stop - start} frames from"
+        f" {start / frame_rate_hz:.3f} s ({(stop - start) / frame_rate_hz:.3f} s): a window of that length holds"
+        f" at most one event per frame and class"
+      )
+
+
+def _crowded_window(frames: np.ndarray, shortest: int, longest: int) -> tuple[int, int, int] | None:
+  """Start, stop and count of a window with more events than frames, of all that are possible."""
+  # `count` events fit no window of `count - 1` frames. Fewer than `shortest + 1` fit every window.
+  for count in range(shortest + 1, min(longest + 1, len(frames)) + 1):
+    spans = frames[count - 1 :] - frames[: len(frames) - count + 1] + 1
+    if spans.min() < count:
+      start = int(frames[spans.argmin()])
+      return start, start + count - 1, count
+  return None
+
+
+def _on_frames(recording: Recording, num_frames: int, frame_rate_hz: float) -> Recording:
+  """The recording with events after the centre of its last frame put there, so that windows hold them."""
+  last_s = (num_frames - 1) / frame_rate_hz
+  return recording.replace(
+    events={name: np.minimum(recording.times_s(name), last_s) for name in recording.events}
+  )
 
 
 def report_collisions(recordings: Sequence[Recording], frame_rate_hz: float) -> dict[str, int]:

@@ -80,7 +80,7 @@ def soft_localization(
     reduce_fn: how to reduce `[..., C]`.
 
   >>> soft_localization(jnp.full((5, 1), -50.0), jnp.eye(5)[:, 2:3], softness=1.0).round(4)
-  Array(0.282, dtype=float32)
+  Array(0.2821, dtype=float32)
   """
   logits, where = _prepare(logits, where)
   difference = jax.nn.sigmoid(logits) - jnp.asarray(labels, logits.dtype)
@@ -128,7 +128,9 @@ def softloc(
     counts = jnp.round(jnp.sum(labels, axis=-2, where=where[..., None]))
   smooth = soft_localization(logits, labels, softness=softness, where=where, reduce_fn=None)
   count = count_nll(logits, counts, max_count=max_count, where=where, reduce_fn=None)
-  return _reduce((1 - alpha) * smoothing_weight * smooth + alpha * count, where, reduce_fn)
+  # Without weight even a count that cannot be costs nothing, rather than 0 * inf.
+  counting = jnp.where(alpha == 0, 0.0, alpha * count)
+  return _reduce((1 - alpha) * smoothing_weight * smooth + counting, where, reduce_fn)
 
 
 def alpha_schedule(
@@ -136,9 +138,14 @@ def alpha_schedule(
 ) -> Array:
   """Weight of counting during training, `clip((step - start) / length, low, high)` (S appendix B.2).
 
+  Raises:
+    ValueError: a length that is not positive.
+
   >>> [round(float(alpha_schedule(step, start=1e5, length=1e5)), 2) for step in (0, 150_000, 300_000)]
   [0.2, 0.5, 0.9]
   """
+  if length <= 0:
+    raise ValueError(f"length is {length}; expected a positive number of steps")
   return jnp.clip((jnp.asarray(step, jnp.float32) - start) / length, low, high)
 
 
@@ -315,7 +322,7 @@ def focal(
   """
   logits, where = _prepare(logits, where)
   labels = jnp.asarray(labels, logits.dtype)
-  return _sum_time(optax.sigmoid_focal_loss(logits, labels, alpha, gamma), where, reduce_fn)
+  return _sum_time(optax.sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=gamma), where, reduce_fn)
 
 
 def shift_tolerant(

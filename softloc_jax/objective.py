@@ -38,16 +38,19 @@ def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objecti
     num_steps: length of the training.
 
   Raises:
-    ValueError: an unknown loss, or arguments that are missing or not the loss's.
+    ValueError: an unknown loss, arguments that are missing or not the loss's, or a ramp of alpha
+      that does not end after its start.
   """
   arguments = dict(config)
-  name = arguments.pop("name")
+  name = arguments.pop("name", None)
   if name not in ARGUMENTS:
     raise ValueError(f"loss.name is {name!r}; expected one of {', '.join(ARGUMENTS)}")
   if set(arguments) != set(ARGUMENTS[name]):
     raise ValueError(
       f"loss.{name} takes {', '.join(ARGUMENTS[name])}; the config gives {', '.join(sorted(arguments)) or 'nothing'}"
     )
+  if arguments.get("max_count", 1) < 1:
+    raise ValueError(f"loss.max_count is {arguments['max_count']}; expected 1 or more")
   frames = {
     key.removesuffix("_s"): arguments.pop(key) * frame_rate_hz for key in tuple(arguments) if key.endswith("_s")
   }
@@ -72,6 +75,10 @@ def mean_over_labelled(per_class: Array, labelled: Array) -> Array:
 
 
 def _softloc(arguments: dict[str, float], softness: float, num_steps: int) -> Objective:
+  if arguments["ramp_end"] <= arguments["ramp_start"]:
+    raise ValueError(
+      f"loss.ramp_end is {arguments['ramp_end']}; expected more than loss.ramp_start, {arguments['ramp_start']}"
+    )
   start = arguments["ramp_start"] * num_steps
   length = arguments["ramp_end"] * num_steps - start
 

@@ -122,10 +122,12 @@ def log_interval_prob(
   >>> round(float(jnp.exp(log_interval_prob(jnp.zeros(3), 1, 3, max_count=3))), 4)  # at least one head
   0.875
   """
+  logits, where = _prepare(logits, where)
   pmf = log_pmf(logits, max_count=max_count, where=where)
   bins = jnp.arange(max_count + 1)
   low, high = (jnp.asarray(bound)[..., None] for bound in (low, high))
-  inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & (low <= high) & jnp.isfinite(pmf)
+  possible = (low <= high) & (low <= jnp.sum(where, axis=-1, keepdims=True))
+  inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & possible & jnp.isfinite(pmf)
   # A logsumexp over -inf alone has a NaN gradient: it sees the finite stand-in instead.
   total = jax.nn.logsumexp(jnp.where(inside, pmf, _LOG_ZERO), axis=-1)
   return jnp.where(inside.any(axis=-1), total, -jnp.inf)
@@ -189,12 +191,17 @@ def variance(logits: ArrayLike, *, where: ArrayLike | None = None) -> Array:
 
 
 def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:
-  """Logits in at least float32, and a mask of their shape."""
+  """Logits in at least float32, and a mask of their shape.
+
+  Masked logits become 0, so that padding, whatever it holds, spoils no gradient: behind a later
+  `jnp.where` alone, a NaN would come back as 0 * NaN.
+  """
   logits = jnp.asarray(logits)
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   where = jnp.ones_like(logits, dtype=bool) if where is None else jnp.asarray(where, dtype=bool)
   shape = jnp.broadcast_shapes(logits.shape, where.shape)
-  return jnp.broadcast_to(logits, shape), jnp.broadcast_to(where, shape)
+  where = jnp.broadcast_to(where, shape)
+  return jnp.where(where, logits, 0.0), where
 
 
 def _is_possible(count: Array, where: Array) -> Array:
@@ -218,7 +225,10 @@ def _recursion(logits: Array, where: Array, max_count: int) -> tuple[Array, Arra
 
 @functools.cache
 def _recursion_1d(max_count: int):
-  """The recursion for one sequence, mapped over all leading axes."""
+  """The recursion for one sequence, mapped over all leading axes.
+
+  Cached and jitted, so that calls outside of any `jit` compile once a shape and not every time.
+  """
   num_bins = max_count + 1
 
   def recursion(log_p: Array, log_q: Array) -> tuple[Array, Array]:  # [T], [T]
@@ -234,7 +244,7 @@ def _recursion_1d(max_count: int):
     final, prefixes = jax.lax.scan(step, empty, (log_p, log_q))
     return final, jnp.concatenate([prefixes, final[None]])
 
-  return jnp.vectorize(recursion, signature="(t),(t)->(k),(s,k)")
+  return jax.jit(jnp.vectorize(recursion, signature="(t),(t)->(k),(s,k)"))
 
 
 def _log_prob_of_sum(before: Array, after: Array, total: Array) -> Array:

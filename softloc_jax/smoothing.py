@@ -35,7 +35,9 @@ def gaussian_kernel(offsets: ArrayLike, softness: ArrayLike) -> Array:
   # summation formula; below that seven terms on each side hold it all.
   narrow = jnp.exp(-precision * jnp.square(jnp.arange(-7.0, 8.0))).sum()
   mass = jnp.where(softness < 1.0, narrow, softness * jnp.sqrt(2 * jnp.pi))
-  return jnp.exp(-precision * jnp.square(jnp.asarray(offsets, dtype=jnp.float32))) / mass
+  offsets = jnp.asarray(offsets)
+  offsets = offsets.astype(jnp.promote_types(offsets.dtype, jnp.float32))
+  return jnp.exp(-precision * jnp.square(offsets)) / mass
 
 
 def gaussian_smooth(values: ArrayLike, softness: ArrayLike) -> Array:
@@ -55,10 +57,10 @@ def gaussian_smooth(values: ArrayLike, softness: ArrayLike) -> Array:
   values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
   num_frames = values.shape[-2]
   if num_frames <= _MAX_MATRIX_FRAMES:
-    frames = jnp.arange(num_frames)
+    frames = jnp.arange(num_frames, dtype=values.dtype)
     weights = gaussian_kernel(frames[:, None] - frames[None, :], softness).astype(values.dtype)
     return jnp.einsum("st,...tc->...sc", weights, values, precision="highest")
-  kernel = gaussian_kernel(jnp.arange(-num_frames + 1, num_frames), softness).astype(values.dtype)
+  kernel = gaussian_kernel(jnp.arange(-num_frames + 1, num_frames, dtype=values.dtype), softness).astype(values.dtype)
   kernel = kernel.reshape((1,) * (values.ndim - 2) + (-1, 1))
   full = jax.scipy.signal.fftconvolve(values, kernel, mode="full", axes=(-2,))
   return full[..., num_frames - 1 : 2 * num_frames - 1, :]

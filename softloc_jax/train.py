@@ -106,31 +106,65 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
 
   Returns:
     What `results.json` holds: test metrics, means over the replicas, with `<metric>/seed_std` where there
-    are several; under `replicas` those of each, with its thresholds and its scores by recording.
+    are several; under `replicas` those of each, with its calibration and its scores by recording.
 
   Raises:
     FileNotFoundError, ValueError: bad data or settings, before any training.
     FloatingPointError: the loss became NaN or infinite.
   """
+  _check(config)
   workdir = pathlib.Path(workdir)
-  seeds = [config.seed + r for r in range(config.num_replicas)]
   network = Network.from_config(config)
   splits = data.load(config.data)
-  run = _Run(config, workdir, network, splits, seeds)
+  run = _Run(config, workdir, network, splits)
   checkpoints.write_config(workdir, json.loads(config.to_json()))
   state, notes = run.train()
   return run.finish(state, notes)
 
 
+def restore_reported(config: Any, workdir: str | os.PathLike, network: Network) -> tuple[TrainState, dict[str, Any]]:
+  """The checkpoint that `config.report_checkpoint` names, "best" or "last", and its notes (calibration).
+
+  Raises:
+    FileNotFoundError: no checkpoint yet.
+  """
+  saved = checkpoints.Checkpoints(workdir, best_metric=BEST_METRIC)
+  try:
+    step = saved.best_step if config.report_checkpoint == "best" else saved.latest_step
+    if step is None:
+      raise FileNotFoundError(f"{workdir} holds no checkpoint yet")
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    return saved.restore(step, init_state(network, optimizer, _seeds(config), make_mesh()))
+  finally:
+    saved.close()
+
+
+def _check(config: Any) -> None:
+  """Refuses settings that would fail, or do nothing, only later."""
+  for key in ("batch_size", "num_steps", "num_replicas", "log_every", "eval_every"):
+    if config[key] < 1:
+      raise ValueError(f"{key} is {config[key]}; expected 1 or more")
+  if config.batch_size % jax.device_count():
+    raise ValueError(f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices")
+  if not 0 <= config.optimizer.warmup_steps < config.num_steps:
+    raise ValueError(
+      f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps, {config.num_steps}"
+    )
+  if config.report_checkpoint not in ("best", "last"):
+    raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
+
+
+def _seeds(config: Any) -> list[int]:
+  return [config.seed + replica for replica in range(config.num_replicas)]
+
+
 class _Run:
   """The pieces of one experiment; everything that can be wrong with its input is wrong here."""
 
-  def __init__(self, config, workdir: pathlib.Path, network: Network, splits, seeds: Sequence[int]):
-    self.config, self.workdir, self.network, self.splits, self.seeds = config, workdir, network, splits, seeds
+  def __init__(self, config, workdir: pathlib.Path, network: Network, splits):
+    self.config, self.workdir, self.network, self.splits, self.seeds = config, workdir, network, splits, _seeds(config)
     rate_hz = network.extractor.frame_rate_hz
     self.mesh = make_mesh()
-    if config.batch_size % jax.device_count():
-      raise ValueError(f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices")
     self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
     self.optimizer = make_optimizer(config.optimizer, config.num_steps)
     self.predictor = predict.Predictor.from_config(network, config.predict)
@@ -139,16 +173,16 @@ class _Run:
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     self.crops = [
       input_pipeline.Crops(self._given("train", seed), network.classes, network.extractor, windows, seed)
-      for seed in seeds
+      for seed in self.seeds
     ]
-    self.validation = [self._given("validation", seed) for seed in seeds]
+    self.validation = [self._given("validation", seed) for seed in self.seeds]
 
   def _given(self, split: str, seed: int) -> list[Recording]:
     """Recordings with the labels that training may see."""
     return input_pipeline.with_label_noise(self.splits[split], self.config.label_noise, seed)
 
   def train(self) -> tuple[TrainState, dict[str, Any]]:
-    """The state to report, best or last, and its notes (thresholds)."""
+    """The state to report, best or last, and its notes (calibration)."""
     config = self.config
     state = init_state(self.network, self.optimizer, self.seeds, self.mesh)
     iterator = input_pipeline.make_iterator(
@@ -167,11 +201,10 @@ class _Run:
       log = run_log.RunLog(self.workdir, resume_step=done)
       self._steps(state, done, iterator, saved, log)
       log.close()
-      chosen = {"best": saved.best_step, "last": saved.latest_step}[config.report_checkpoint]
-      return saved.restore(chosen, init_state(self.network, self.optimizer, self.seeds, self.mesh))
     finally:
       saved.close()
       iterator.close()
+    return restore_reported(config, self.workdir, self.network)
 
   def _steps(self, state, done: int, iterator, saved: checkpoints.Checkpoints, log: run_log.RunLog) -> None:
     config = self.config
@@ -203,20 +236,17 @@ class _Run:
     return [self.predictor.logits(state.params, one.signal) for one in recordings]
 
   def validate(self, state: TrainState) -> tuple[dict[str, float], dict[str, Any]]:
-    """Scores against held-out labels as given, and the thresholds that agree best with their counts."""
+    """Scores against held-out labels as given, and the calibration that agrees best with them."""
     logits = self._logits(state, self.splits["validation"])
     scores, chosen = [], []
     for replica, given in enumerate(self.validation):
       probs = [evaluation.probabilities(x[replica]) for x in logits]
-      choice = self.decoder.choose_thresholds(probs, given)
-      estimates = [self.decoder(p, choice.threshold)[0] for p in probs]
+      calibration, count_error = self.decoder.calibrate(probs, given)
+      estimates = [self.decoder(p, calibration)[0] for p in probs]
       found = evaluation.score(estimates, given, self.network.classes, window_s=self.config.score_window_s)
-      num_events = sum(len(one.times_s(name)) for one in given for name in self.network.classes)
-      scores.append(
-        {"f1_given_labels": found["f1"], "count_error": choice.count_error.min(axis=-1).sum() / max(num_events, 1)}
-      )
-      chosen.append(np.asarray(choice.threshold).tolist())
-    return {f"validation/{k}": float(v) for k, v in _mean(scores).items()}, {"thresholds": chosen}
+      scores.append({"f1_given_labels": found["f1"], "count_error": count_error})
+      chosen.append(calibration._asdict())
+    return {f"validation/{k}": float(v) for k, v in _mean(scores).items()}, {"calibration": chosen}
 
   def finish(self, state: TrainState, notes: Mapping[str, Any]) -> dict[str, Any]:
     """Final metrics on the test recordings, with predictions and figures."""
@@ -234,10 +264,11 @@ class _Run:
   def _score_replica(self, replica: int, seed: int, probs: Sequence[np.ndarray], notes) -> dict[str, Any]:
     """Decodes, writes and scores what one replica says of the test recordings."""
     config, recordings, classes = self.config, self.splits["test"], self.network.classes
+    calibration = evaluation.Calibration(**notes["calibration"][replica])
     folder = self.workdir / "predictions" / ("" if len(self.seeds) == 1 else f"seed_{seed}")
     estimates = []
     for number, (one, p) in enumerate(zip(recordings, probs, strict=True)):
-      times, confidence = self.decoder(p, notes["thresholds"][replica])
+      times, confidence = self.decoder(p, calibration)
       evaluation.write_predictions(folder, one.id, times, confidence)
       estimates.append(times)
       if replica == 0 and number < config.num_figures:
@@ -249,7 +280,7 @@ class _Run:
 
     return score(slice(None)) | {
       "seed": seed,
-      "thresholds": notes["thresholds"][replica],
+      "calibration": calibration._asdict(),
       "recordings": {one.id: score(slice(i, i + 1)) for i, one in enumerate(recordings)},
     }
 

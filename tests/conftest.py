@@ -2,10 +2,12 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))  # configs and experiments are no part of the installed package
 
 
 @pytest.fixture(scope="session")

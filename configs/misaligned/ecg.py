@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import common
 from configs.weak import ecg
 
-VARIANTS = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
+VARIANTS = common.MISALIGNED_LOSSES
 SOFTNESS_S = 0.1  # SoftLoc's own for audio (S appendix B.2)
 
 
@@ -26,5 +26,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.name = f"ecg {args.variant} {args.noise_ms:g} ms"
   config.label_noise.scale_s = args.noise_ms / 1000
   config.window.segments = False  # labels are times: windows may lie anywhere
+  config.window.border_search_s = 0.4
   common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=2.0)
   return config.lock()

@@ -22,6 +22,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "classes": ("KD", "SD", "HH"),
       "seed": 0,
       "sample_rate_hz": 16000,
+      "conditioning": {"sample_rate_hz": 16000, "bandpass_hz": None, "scaling": None},
       "duration_s": 10.0,
       "clutter": 1.0,
       "num_train": 240,
@@ -39,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "floor_db": -60.0,
     }
   )
-  config.window = ConfigDict({"min_s": 1.0, "max_s": 2.0, "context_s": 0.4, "segments": True})
+  config.window = ConfigDict({"min_s": 1.0, "max_s": 2.0, "context_s": 0.4, "segments": True, "border_search_s": 0.0})
   config.model = ConfigDict(
     {
       "name": "crnn",
@@ -54,6 +55,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     }
   )
   config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
-  config.decode.window_s = 0.025  # half the suppression: a hit's mass is counted once
   config.num_steps = 1500
   return config.lock()

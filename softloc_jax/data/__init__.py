@@ -21,7 +21,8 @@ def load(config: Any) -> dict[str, Sequence[Recording]]:
 
   Raises:
     FileNotFoundError: a missing folder or file.
-    ValueError: an unknown data set, or recordings that would spoil training (see `recording.validate`).
+    ValueError: an unknown data set, a split without recordings, a record in two splits, or recordings
+      that would spoil training (see `recording.validate`).
   """
   if config.name not in _LOADERS:
     raise ValueError(f"data.name is {config.name!r}; expected one of {', '.join(_LOADERS)}")
@@ -29,7 +30,7 @@ def load(config: Any) -> dict[str, Sequence[Recording]]:
 
 
 def _drum_machine(config: Any) -> dict[str, Sequence[Recording]]:
-  from softloc_jax.data import drum_machine, recording
+  from softloc_jax.data import drum_machine
 
   sizes = {"train": config.num_train, "validation": config.num_validation, "test": config.num_test}
   splits = {
@@ -45,17 +46,14 @@ def _drum_machine(config: Any) -> dict[str, Sequence[Recording]]:
     )
     for split, size in sizes.items()
   }
-  for recordings in splits.values():
-    for one in recordings:
-      recording.validate(one, config.classes)
-  return splits
+  return _conditioned(splits, config)
 
 
 def _mitdb(config: Any) -> dict[str, Sequence[Recording]]:
   from softloc_jax.data import mitdb
 
   names = {split: tuple(config[split]) for split in SPLITS}
-  wanted = sorted({name for records in names.values() for name in records})
+  wanted = sorted(name for records in names.values() for name in records)  # load refuses repeated ones
   by_id = {record.id: record for record in mitdb.load(config.data_dir, wanted)}
   return _conditioned({split: [by_id[name] for name in names[split]] for split in SPLITS}, config)
 
@@ -75,6 +73,8 @@ def _conditioned(by_split: Mapping[str, Sequence[Recording]], config: Any) -> di
 
   out: dict[str, Sequence[Recording]] = {}
   for split, recordings in by_split.items():
+    if not recordings:
+      raise ValueError(f"data: the split {split!r} has no recording; expected one or more")
     out[split] = [condition.condition(one, **dict(config.conditioning)) for one in recordings]
     for one in out[split]:
       recording.validate(one, config.classes)

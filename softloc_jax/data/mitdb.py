@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import os
 import pathlib
 
@@ -49,10 +49,7 @@ def load(data_dir: str | os.PathLike, records: Sequence[str] | None = None) -> l
     ValueError: an unreadable record, a signal that is not a voltage, NaN in the signal, or a repeated name.
     ImportError: wfdb is not installed.
   """
-  try:
-    import wfdb  # noqa: F401  (fails here, before any file is looked at)
-  except ImportError as error:
-    raise ImportError("reading WFDB records needs the package wfdb: pip install softloc-jax[ecg]") from error
+  _wfdb()  # fails here, before any file is looked at
   folder = pathlib.Path(data_dir)
   if not folder.is_dir():
     raise FileNotFoundError(
@@ -73,34 +70,59 @@ def load(data_dir: str | os.PathLike, records: Sequence[str] | None = None) -> l
   return [_load_record(folder, name) for name in names]
 
 
-def _load_record(folder: pathlib.Path, name: str) -> Recording:
-  """Reads one record; the first lead only."""
-  import wfdb
+def read_lead(path: str | os.PathLike) -> tuple[np.ndarray, float]:
+  """The first lead of a WFDB record, annotated or not.
 
-  path = str(folder / name)
-  if not os.path.exists(path + ".atr"):
-    raise FileNotFoundError(f"record {name} has no annotations: expected {path}.atr")
-  # wfdb answers a damaged file with whatever its parsing runs into, so every error is caught and named.
-  try:
-    record = wfdb.rdrecord(path, channels=[0])
-    annotation = wfdb.rdann(path, "atr")
-  except FileNotFoundError as error:
-    raise FileNotFoundError(f"record {name} is incomplete: no file {error.filename}") from error
-  except Exception as error:
-    raise ValueError(f"cannot read record {path} as WFDB: {type(error).__name__}: {error}") from error
+  Args:
+    path: the record, with or without `.hea`.
+
+  Returns:
+    The signal in mV, `[num_samples]`, and the sample rate in Hz.
+
+  Raises:
+    FileNotFoundError: a file of the record is missing.
+    ValueError: an unreadable record, or a signal that is not a voltage.
+    ImportError: wfdb is not installed.
+  """
+  wfdb = _wfdb()
+  path = str(path).removesuffix(".hea")
+  record = _reading(path, lambda: wfdb.rdrecord(path, channels=[0]))
   unit = record.units[0]
   if unit not in _MILLIVOLTS:
     raise ValueError(
       f"record {path}: the first signal is in {unit!r}; expected one of {', '.join(_MILLIVOLTS)}"
     )
+  return np.asarray(record.p_signal[:, 0] * _MILLIVOLTS[unit], dtype=np.float32), float(record.fs)
+
+
+def _load_record(folder: pathlib.Path, name: str) -> Recording:
+  """Reads one record; the first lead only."""
+  path = str(folder / name)
+  if not os.path.exists(path + ".atr"):
+    raise FileNotFoundError(f"record {name} has no annotations: expected {path}.atr")
+  signal, rate_hz = read_lead(path)
+  annotation = _reading(path, lambda: _wfdb().rdann(path, "atr"))
   is_beat = np.array([symbol in BEAT_SYMBOLS for symbol in annotation.symbol], dtype=bool)
   # An annotation file may count time in ticks of its own.
-  beats_s = np.sort(annotation.sample[is_beat] / float(annotation.fs or record.fs))
-  recording = Recording(
-    id=name,
-    signal=np.asarray(record.p_signal[:, 0] * _MILLIVOLTS[unit], dtype=np.float32),
-    sample_rate_hz=float(record.fs),
-    events={"beat": beats_s},
-  )
+  beats_s = np.sort(annotation.sample[is_beat] / float(annotation.fs or rate_hz))
+  recording = Recording(name, signal, rate_hz, events={"beat": beats_s})
   validate(recording, CLASSES)
   return recording
+
+
+def _reading(path: str, read: Callable):
+  """What `read` returns; wfdb answers a damaged file with whatever its parsing runs into, so all is named."""
+  try:
+    return read()
+  except FileNotFoundError as error:
+    raise FileNotFoundError(f"record {path} is incomplete: no file {error.filename}") from error
+  except Exception as error:
+    raise ValueError(f"cannot read record {path} as WFDB: {type(error).__name__}: {error}") from error
+
+
+def _wfdb():
+  try:
+    import wfdb
+  except ImportError as error:
+    raise ImportError("reading WFDB records needs the package wfdb: pip install softloc-jax[ecg]") from error
+  return wfdb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from flax import nnx
@@ -29,12 +30,17 @@ def from_config(
     rngs: where the parameters come from.
 
   Raises:
-    ValueError: an unknown model.
+    ValueError: an unknown model, an unknown argument or one that is missing.
   """
   arguments = dict(config)
-  name = arguments.pop("name")
+  name = arguments.pop("name", None)
   if name not in MODELS:
     raise ValueError(f"model.name is {name!r}; expected one of {', '.join(MODELS)}")
-  return MODELS[name](
-    frame_shape=frame_shape, num_classes=num_classes, initial_bias=initial_bias, rngs=rngs, **arguments
-  )
+  given = {"frame_shape": frame_shape, "num_classes": num_classes, "initial_bias": initial_bias, "rngs": rngs}
+  signature = inspect.signature(MODELS[name].__init__)
+  try:
+    signature.bind(None, **given, **arguments)
+  except TypeError as error:
+    known = [key for key in signature.parameters if key not in given and key != "self"]
+    raise ValueError(f"model {name!r}: {error}; expected {', '.join(known)}") from error
+  return MODELS[name](**given, **arguments)

@@ -33,7 +33,7 @@ class CRNN(nnx.Module):
     rngs: where the parameters come from.
 
   Raises:
-    ValueError: an unknown recurrent layer, or pooling that does not match the convolutions.
+    ValueError: an unknown recurrent layer, or pooling that does not match the convolutions or the bins.
   """
 
   def __init__(
@@ -64,6 +64,8 @@ class CRNN(nnx.Module):
     convs = []
     for features, pool in zip(conv_features, pools, strict=True):
       convs.append(_time_conv(channels, features, tuple(conv_kernel), causal, rngs))
+      if not 1 <= pool <= bins:
+        raise ValueError(f"conv_pool has {pool}; expected 1 to {bins}, the bins that are left there")
       bins, channels = bins // pool, features
     self.convs = nnx.List(convs)
     width = bins * channels

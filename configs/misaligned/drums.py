@@ -1,0 +1,26 @@
+"""Drum hits from misaligned labels on the embedded drum machine: SoftLoc and what it is compared with.
+
+As `configs/weak/drums.py`, but training and validation labels are times, each moved once by
+N(0, noise^2) (the noise of S section 4.2).
+
+  python -m experiments.train --config=configs/misaligned/drums.py:softloc,noise_ms=50 --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.weak import drums
+
+VARIANTS = common.MISALIGNED_LOSSES
+SOFTNESS_S = 0.05  # half the papers' 100 ms: sixteenth notes are 90 to 200 ms apart
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Config of `LOSS,noise_ms=0|25|...,seed=...,num_replicas=...`."""
+  args = common.parse_arg(arg, variants=VARIANTS, seed=0, num_replicas=1, noise_ms=0.0)
+  config = drums.get_config(f"seed={args.seed},num_replicas={args.num_replicas}").unlock()
+  config.name = f"drums {args.variant} {args.noise_ms:g} ms"
+  config.label_noise.scale_s = args.noise_ms / 1000
+  config.window.segments = False  # labels are times: windows may lie anywhere
+  common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=31, smoothing_weight=10.0)
+  return config.lock()

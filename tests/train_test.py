@@ -1,0 +1,206 @@
+"""The training loop: exact resumption, meshes of any size, refusal of bad input."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from configs.misaligned import drums as misaligned_drums
+from configs.weak import drums
+from softloc_jax import train
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+
+# Small enough to train in seconds, with every part of the real one.
+SMALL = {
+  "num_steps": 40,
+  "eval_every": 8,
+  "log_every": 4,
+  "batch_size": 8,
+  "num_figures": 1,
+  "optimizer.warmup_steps": 4,
+  "progress": False,
+  "data.num_train": 3,
+  "data.num_validation": 2,
+  "data.num_test": 2,
+  "data.duration_s": 4.0,
+  "features.num_mels": 16,
+  "model.conv_features": (8, 8),
+  "model.recurrent_units": 8,
+  "loss.max_count": 15,
+  "window.max_s": 1.0,
+  "window.min_s": 0.5,
+}
+
+
+def small(config: ConfigDict, **changes) -> ConfigDict:
+  config.update_from_flattened_dict(SMALL | changes)
+  return config
+
+
+def small_command(workdir: pathlib.Path) -> list[str]:
+  flags = [f"--config.{key}={value}" for key, value in SMALL.items()]
+  config = "--config=configs/weak/drums.py:synthetic"
+  return [sys.executable, "-m", "experiments.train", config, f"--workdir={workdir}", *flags]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """One small training of two seeds, shared by the tests that only look at its results."""
+  workdir = tmp_path_factory.mktemp("trained")
+  config = small(misaligned_drums.get_config("softloc,noise_ms=20,num_replicas=2"))
+  return workdir, config, train.train_and_evaluate(config, workdir)
+
+
+def test_writes_what_it_promises(trained):
+  workdir, config, results = trained
+  assert json.loads((workdir / "results.json").read_text()) == results
+  assert {"f1", "f1/KD", "f1/SD", "f1/HH", "precision", "recall", "time_error_ms/mean", "f1/seed_std"} <= set(results)
+  assert [one["seed"] for one in results["replicas"]] == [0, 1]
+  assert results["f1"] == pytest.approx(np.mean([one["f1"] for one in results["replicas"]]))
+  for seed in (0, 1):
+    assert sorted(p.name for p in (workdir / "predictions" / f"seed_{seed}").iterdir()) == [
+      "test-0000.csv",
+      "test-0001.csv",
+    ]
+  lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  assert [line["step"] for line in lines if "train/loss" in line] == list(range(4, 41, 4))
+  assert [line["step"] for line in lines if "validation/count_error" in line] == list(range(8, 41, 8))
+  assert len(list((workdir / "figures").glob("*.png"))) == 1
+
+
+def test_replicas_equal_single_trainings(trained, tmp_path):
+  # A seed trained beside another is the seed trained alone: nothing leaks along the replica axis.
+  workdir, _, results = trained
+  alone = small(misaligned_drums.get_config("softloc,noise_ms=20,seed=1"))
+  single = train.train_and_evaluate(alone, tmp_path)
+  assert single["replicas"][0]["f1"] == pytest.approx(results["replicas"][1]["f1"], abs=0.02)
+  both = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  one = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+  assert one[0]["train/loss"] != both[0]["train/loss"]  # the mean of both seeds
+
+
+def test_training_lowers_the_loss(trained):
+  lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+  losses = [line["train/loss"] for line in lines if "train/loss" in line]
+  assert losses[-1] < 0.8 * losses[0]
+
+
+def test_finished_run_is_not_trained_again(trained):
+  workdir, config, results = trained
+  before = (workdir / "metrics.jsonl").read_text()
+  assert train.train_and_evaluate(config, workdir) == results
+  assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_other_settings_in_the_same_workdir_are_refused(trained):
+  workdir, config, _ = trained
+  other = config.copy_and_resolve_references()
+  other.optimizer.learning_rate = 1e-4
+  with pytest.raises(ValueError, match=r"optimizer\.learning_rate = 0\.002, not 0\.0001"):
+    train.train_and_evaluate(other, workdir)
+
+
+def test_killed_at_any_moment_ends_the_same(tmp_path):
+  environment = os.environ | {"PYTHONPATH": str(REPO), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+
+  def run(workdir, **kwargs):
+    return subprocess.Popen(
+      small_command(workdir), cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kwargs
+    )
+
+  whole = run(tmp_path / "whole")
+  assert whole.wait(timeout=300) == 0, whole.stderr.read().decode()[-2000:]
+  killed_at = []
+  for wanted in (1, 3):  # while or just after writing that many checkpoints
+    victim = run(tmp_path / "killed")
+    folder = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 300
+    while victim.poll() is None and time.monotonic() < deadline:
+      if folder.exists() and sum(1 for p in folder.iterdir() if p.name.split(".")[0].isdigit()) >= min(wanted, 2):
+        steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
+        if steps and max(steps) >= 8 * wanted:
+          break
+      time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL, "the training ended before it could be killed"
+    killed_at.append(max(int(p.name) for p in folder.iterdir() if p.name.isdigit()))
+  assert killed_at[0] < 40 and killed_at[0] <= killed_at[1] < 40
+  last = run(tmp_path / "killed")
+  assert last.wait(timeout=300) == 0, last.stderr.read().decode()[-2000:]
+  assert (tmp_path / "killed" / "results.json").read_text() == (tmp_path / "whole" / "results.json").read_text()
+
+  def history(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+  assert history(tmp_path / "killed") == history(tmp_path / "whole")
+
+
+def test_mesh_of_eight_devices_trains_as_one():
+  program = """
+import jax, numpy as np
+from jax.sharding import Mesh
+from configs.weak import drums
+from softloc_jax import data, input_pipeline, objective, train
+from softloc_jax.network import Network
+from train_test import small
+config = small(drums.get_config("synthetic,num_replicas=2"))
+network = Network.from_config(config)
+recordings = data.load(config.data)["train"]
+windows = input_pipeline.Windows.from_config(config.window, 100.0)
+crops = [input_pipeline.Crops(recordings, network.classes, network.extractor, windows, s) for s in (0, 1)]
+loss = objective.from_config(config.loss, frame_rate_hz=100.0, num_steps=5)
+optimizer = train.make_optimizer(config.optimizer, 5)
+ends = []
+for devices in (jax.devices(), jax.devices()[:1]):
+  mesh = Mesh(np.array(devices), ("data",))
+  state = train.init_state(network, optimizer, [0, 1], mesh)
+  step = train.make_train_step(network, loss, optimizer, mesh)
+  for batch in input_pipeline.make_iterator(crops, batch_size=8, num_steps=5):
+    batch = jax.device_put(batch, train.batch_sharding(mesh))
+    assert batch["signal"].addressable_shards[0].data.shape[1] == 8 // len(devices)
+    state, scalars = step(state, batch)
+  ends.append(jax.tree.leaves((state.params, scalars)))
+assert len(jax.devices()) == 8
+for a, b in zip(*ends):
+  np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+"""
+  environment = os.environ | {
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "tests")]),
+  }
+  done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=REPO, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"batch_size": 0}, "batch_size"),
+    ({"loss.max_count": -1}, "max_count"),
+    ({"report_checkpoint": "newest"}, "report_checkpoint is 'newest'; expected 'best' or 'last'"),
+    ({"optimizer.schedule": "step"}, "optimizer.schedule is 'step'"),
+    ({"decode.method": "magic"}, "decode.method is 'magic'"),
+    ({"data.name": "cymbals"}, "data.name is 'cymbals'"),
+  ],
+)
+def test_bad_settings_are_refused_before_training(tmp_path, changes, message):
+  config = small(drums.get_config(), **changes)
+  with pytest.raises(ValueError, match=message):
+    train.train_and_evaluate(config, tmp_path / "run")
+  assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_unknown_config_key_on_the_command_line(tmp_path):
+  command = [*small_command(tmp_path), "--config.optimizer.momentum=0.9"]
+  done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+  assert done.returncode != 0
+  assert "momentum" in done.stderr

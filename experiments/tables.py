@@ -1,19 +1,23 @@
 """The papers' tables: trains what is missing, evaluates, writes Markdown and a figure.
 
-  python -m experiments.tables --table=ecg --data_dir=PATH/mitdb --workdir=DIR
+  python -m experiments.tables --table=ecg --data_dir=PATH/mitdb --workdir=DIR --jobs=2
 
 Every cell of a table is a training of its own folder: an interrupted one is resumed, a finished one skipped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+import concurrent.futures
+import functools
 import json
+import multiprocessing
+import os
 import pathlib
 import sys
-import time
 
 from absl import app, flags
 from ml_collections import ConfigDict
 import numpy as np
+import tqdm
 
 from configs.misaligned import ecg as misaligned_ecg
 from configs.weak import ecg as weak_ecg
@@ -24,6 +28,7 @@ _TABLE = flags.DEFINE_enum("table", None, ["ecg"], "Which table.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell; they run together.", lower_bound=1)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("num_steps", None, "Shorter trainings than the configs', to try things.")
 
 NOISE_MS = (0, 50, 100, 200)
@@ -44,36 +49,60 @@ def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
   return train.train_and_evaluate(config, workdir)
 
 
-def ecg(data_dir: str, workdir: pathlib.Path, seeds: int, num_steps: int | None) -> None:
-  """Beats of MIT-BIH: four losses at four noise levels, and counts alone; two folds by record."""
-  settings = f"data_dir={data_dir},num_replicas={seeds}"
-  makers = {("LoCo", None): lambda fold: weak_ecg.get_config(f"{settings},fold={fold}")}
+def run_cells(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> dict[str, dict]:
+  """Results of named trainings, `jobs` at a time, each in a process of its own."""
+  results = {}
+  with concurrent.futures.ProcessPoolExecutor(
+    jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_share_cores, initargs=(jobs,)
+  ) as pool:
+    running = {pool.submit(run_cell, config, workdir / name): name for name, config in configs.items()}
+    for future in tqdm.tqdm(concurrent.futures.as_completed(running), total=len(running), unit="cell"):
+      results[running[future]] = future.result()
+  return results
+
+
+def _share_cores(jobs: int) -> None:
+  """Gives this process its share of the cores, before jax counts them."""
+  if jobs > 1 and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    number = multiprocessing.current_process()._identity[0] - 1
+    os.sched_setaffinity(0, cores[number % len(cores) :: jobs] or cores)
+
+
+def ecg(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps: int | None) -> None:
+  """Beats of MIT-BIH: four losses at four noise levels, and counts alone; every record is tested once."""
+  cells = {("LoCo", None): lambda settings: weak_ecg.get_config(settings)}
   for loss, row in ROWS.items():
     for noise_ms in NOISE_MS:
-      makers[row, noise_ms] = _maker(loss, f"{settings},noise_ms={noise_ms}")
-  started = time.monotonic()
-  cells = {}
-  for (row, noise_ms), make in makers.items():
-    recordings: list[dict] = [{} for _ in range(seeds)]
-    for fold in (0, 1):
-      config = make(fold)
-      if num_steps is not None:
-        with config.unlocked():
-          config.num_steps = num_steps
-      name = f"{row}_{'counts' if noise_ms is None else f'{noise_ms}ms'}_fold{fold}"
-      print(f"{name} ({(time.monotonic() - started) / 60:.1f} min so far)", file=sys.stderr, flush=True)
-      for scores, replica in zip(recordings, run_cell(config, workdir / name)["replicas"], strict=True):
-        scores.update(replica["recordings"])
-    cells[row, noise_ms] = recordings
-  text = ecg_markdown(cells)
+      cells[row, noise_ms] = functools.partial(_misaligned, loss, noise_ms)
+  configs = {}
+  for cell, make in cells.items():
+    for fold in range(len(weak_ecg.FOLDS)):
+      config = make(f"data_dir={data_dir},num_replicas={seeds},fold={fold}")
+      with config.unlocked():
+        config.progress = jobs == 1
+        config.num_steps = num_steps or config.num_steps
+      configs[cell_name(*cell, fold)] = config
+  results = run_cells(configs, workdir, jobs)
+  scores = {cell: [{} for _ in range(seeds)] for cell in cells}
+  for cell, by_seed in scores.items():
+    for fold in range(len(weak_ecg.FOLDS)):
+      for one, replica in zip(by_seed, results[cell_name(*cell, fold)]["replicas"], strict=True):
+        one.update(replica["recordings"])
+  text = ecg_markdown(scores)
   checkpoints.replace_text(workdir / "ecg.md", text)
-  plots.save(ecg_figure(cells), workdir / "ecg.png")
+  plots.save(ecg_figure(scores), workdir / "ecg.png")
   print(text)
   print(f"written to {workdir / 'ecg.md'} and {workdir / 'ecg.png'}")
 
 
-def _maker(loss: str, settings: str) -> Callable[[int], ConfigDict]:
-  return lambda fold: misaligned_ecg.get_config(f"{loss},{settings},fold={fold}")
+def cell_name(row: str, noise_ms: int | None, fold: int) -> str:
+  """Folder of a cell's training."""
+  return f"{row}_{'counts' if noise_ms is None else f'{noise_ms}ms'}_fold{fold}"
+
+
+def _misaligned(loss: str, noise_ms: int, settings: str) -> ConfigDict:
+  return misaligned_ecg.get_config(f"{loss},noise_ms={noise_ms},{settings}")
 
 
 def groups(records: Sequence[str]) -> dict[str, list[str]]:
@@ -151,7 +180,7 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
   workdir = pathlib.Path(_WORKDIR.value) / _TABLE.value
   try:
-    {"ecg": ecg}[_TABLE.value](_DATA_DIR.value, workdir, _SEEDS.value, _STEPS.value)
+    {"ecg": ecg}[_TABLE.value](_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)
   except (FileNotFoundError, ValueError, ImportError) as error:
     sys.exit(f"{type(error).__name__}: {error}")
 

@@ -262,7 +262,7 @@ def widened_cross_entropy(
   """
   logits, where = _prepare(logits, where)
   labels = jnp.where(where[..., None], jnp.asarray(labels, logits.dtype), 0.0)
-  return cross_entropy(logits, _max_pool(labels, width, fill=0.0), where=where, reduce_fn=reduce_fn)
+  return cross_entropy(logits, _max_pool(labels, width), where=where, reduce_fn=reduce_fn)
 
 
 def soft_bootstrap(
@@ -359,8 +359,8 @@ def shift_tolerant(
   logits, where = _prepare(logits, where)
   labels = jnp.where(where[..., None], jnp.asarray(labels, logits.dtype), 0.0)
   lowest = jnp.finfo(logits.dtype).min
-  pooled = _max_pool(jnp.where(where[..., None], logits, lowest), tolerance, fill=lowest)
-  near = _max_pool(labels, 2 * tolerance, fill=0.0)
+  pooled = _max_pool(jnp.where(where[..., None], logits, lowest), tolerance)
+  near = _max_pool(labels, 2 * tolerance)
   event, no_event = jax.nn.softplus(-pooled), jax.nn.softplus(pooled)
   return _sum_time(positive_weight * labels * event + (1 - near) * no_event, where, reduce_fn)
 
@@ -388,11 +388,12 @@ def _sum_time(per_frame: Array, where: Array, reduce_fn: ReduceFn) -> Array:
   return _reduce(jnp.sum(per_frame, axis=-2, where=where[..., None]), where, reduce_fn)
 
 
-def _max_pool(values: Array, radius: int, *, fill: float) -> Array:
+def _max_pool(values: Array, radius: int) -> Array:
   """Largest value within `radius` frames, along time of `[..., T, C]`."""
   ndim = values.ndim
   window = [1] * ndim
   window[-2] = 2 * radius + 1
   padding = [(0, 0)] * ndim
   padding[-2] = (radius, radius)
-  return jax.lax.reduce_window(values, jnp.asarray(fill, values.dtype), jax.lax.max, window, [1] * ndim, padding)
+  # Any other start than this -inf, known when tracing, would have no derivative.
+  return jax.lax.reduce_window(values, -jnp.inf, jax.lax.max, window, [1] * ndim, padding)

@@ -47,6 +47,11 @@ class Network:
     graphdef, _, rest = _split(config.model, extractor, classes, bias, jax.random.key(0))
     return cls(extractor, classes, config.model, bias, graphdef, rest)
 
+  @property
+  def time_stride(self) -> int:
+    """Frames of one step of the model's coarsest layer: starts of chunks are multiples of it."""
+    return self.config.get("time_stride", 1)
+
   def init(self, key: Array) -> Params:
     """Parameters before training."""
     return _split(self.config, self.extractor, self.classes, self.initial_bias, key)[1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from softloc_jax import input_pipeline
+from softloc_jax import events, input_pipeline
 from softloc_jax.network import Network, Params
 
 
@@ -19,23 +21,34 @@ class Predictor:
 
   Args:
     network: signal to logits.
-    chunk_frames: frames kept of each chunk.
-    context_frames: frames on each side that only inform it.
+    chunk_frames: frames kept of each chunk, rounded up to whole steps of the model.
+    context_frames: frames on each side that only inform it, rounded up likewise.
     batch_size: chunks computed at a time.
+
+  Raises:
+    ValueError: an empty chunk or batch, or a negative context.
   """
 
   def __init__(self, network: Network, *, chunk_frames: int, context_frames: int, batch_size: int = 8):
+    if chunk_frames < 1 or context_frames < 0 or batch_size < 1:
+      raise ValueError(
+        f"chunk_frames is {chunk_frames}, context_frames {context_frames} and batch_size {batch_size};"
+        f" expected 1 or more, 0 or more and 1 or more"
+      )
     self._network = network
-    self._chunk, self._context, self._batch_size = chunk_frames, context_frames, batch_size
+    # Chunks start on the steps of the model, as the whole recording does.
+    stride = network.time_stride
+    self._chunk, self._context = (-(-frames // stride) * stride for frames in (chunk_frames, context_frames))
+    self._batch_size = batch_size
     self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
 
   @classmethod
-  def from_config(cls, network: Network, config) -> Predictor:
-    """From seconds: `chunk_s`, `context_s`."""
+  def from_config(cls, network: Network, config: Any) -> Predictor:
+    """From seconds: `chunk_s`, `context_s`; and `batch_size`."""
     rate_hz = network.extractor.frame_rate_hz
     return cls(
       network,
-      chunk_frames=max(1, round(config.chunk_s * rate_hz)),
+      chunk_frames=events.duration_to_frames(config.chunk_s, rate_hz),
       context_frames=round(config.context_s * rate_hz),
       batch_size=config.batch_size,
     )

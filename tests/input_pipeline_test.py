@@ -76,16 +76,37 @@ def test_a_crop_depends_on_seed_and_index_alone():
 
 
 def test_random_windows_have_every_length_and_lie_anywhere():
-  crops = make_crops([make_recording(0), make_recording(1, 330)], make_windows(50, 60))
-  lengths, covered = set(), {0: np.zeros(700, int), 1: np.zeros(330, int)}
-  for index in range(2_000):
+  crops = make_crops([make_recording(0, 300), make_recording(1, 200)], make_windows(50, 60))
+  lengths, covered = set(), {0: np.zeros(300, int), 1: np.zeros(200, int)}
+  for index in range(3_000):
     number, _, start, stop = place_of(crops(index))
     covered[number][start:stop] += 1
     lengths.add(stop - start)
   assert lengths == set(range(50, 61))
-  middle = np.concatenate([covered[0][60:-60], covered[1][60:-60]])
-  assert middle.max() < 2 * middle.min()  # as dense in the short recording as in the long one
   assert covered[0].min() > 0 and covered[1].min() > 0
+  # Away from the ends all moments are alike, in the short recording as in the long one.
+  middle = np.concatenate([covered[0][60:-60], covered[1][60:-60]])
+  assert middle.max() < 2 * middle.min()
+
+
+def test_borders_are_looked_for_where_no_label_is_near():
+  recording = make_recording(events={"KD": np.arange(0.5, 7.0), "SD": np.arange(0.6, 7.0)})
+  windows = input_pipeline.Windows(80, 160, 30, False, border_search_frames=50)
+  labels = np.sort(np.concatenate([np.arange(50, 700, 100), np.arange(60, 700, 100)]))
+  starts, lengths = [], set()
+  crops = make_crops([recording], windows)
+  for index in range(300):
+    crop = crops(index)
+    _, origin, start, stop = place_of(crop)
+    assert 0 <= start < stop <= 700 and 80 <= stop - start <= 160
+    assert start - origin >= 30 and stop - origin <= windows.crop_frames - 30
+    starts.append(start)
+    lengths.add(stop - start)
+  inner = np.array([start for start in starts if 100 <= start <= 600])
+  # The gaps are 90 frames wide: their middle is 45 frames from the labels on either side.
+  distance = np.abs(inner[:, None] - labels - 0.5).min(axis=1)
+  assert (distance > 40).all() and len(inner) > 100
+  assert set(starts) & set(range(100)) and len(lengths) > 2
 
 
 def test_the_place_of_the_window_in_the_crop_says_nothing():
@@ -141,9 +162,9 @@ def test_a_recording_shorter_than_a_window_is_its_own_window(segments):
 
 
 def test_an_event_after_the_last_frame_is_counted_in_it():
-  recording = make_recording(events={"KD": [6.998, 7.0]}, num_samples=700)
+  recording = make_recording(num_samples=70, events={"KD": [0.696, 0.7]})
   crops = make_crops([recording], make_windows(50, 60))
-  ends = [crop for crop in map(crops, range(500)) if place_of(crop)[3] == 700]
+  ends = [crop for crop in map(crops, range(200)) if place_of(crop)[3] == 70]
   assert ends and all(crop["counts"].tolist() == [2, 0] for crop in ends)
 
 
@@ -181,9 +202,9 @@ def test_cut_signal_beyond_either_end():
 
 
 def test_windows_from_seconds():
-  config = ConfigDict({"min_s": 0.5, "max_s": 1.25, "context_s": 0.0, "segments": True})
+  config = ConfigDict({"min_s": 0.5, "max_s": 1.25, "context_s": 0.0, "segments": True, "border_search_s": 0.1})
   windows = input_pipeline.Windows.from_config(config, 100.0)
-  assert windows == input_pipeline.Windows(50, 125, 0, True)
+  assert windows == input_pipeline.Windows(50, 125, 0, True, 10)
   assert windows.crop_frames == 125
   with pytest.raises(ValueError, match="125 to 50 frames; expected 1 <= min <= max"):
     input_pipeline.Windows.from_config(ConfigDict(dict(config, min_s=1.25, max_s=0.5)), 100.0)

@@ -22,8 +22,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     raise ValueError(f"config argument fold={args.fold}: expected 0 to {len(FOLDS) - 1}")
   config = common.base("ecg")
   config.seed, config.num_replicas = args.seed, args.num_replicas
-  if args.fold not in range(len(FOLDS)):
-    raise ValueError(f"fold is {args.fold}; expected 0 to {len(FOLDS) - 1}")
   test, validation = FOLDS[args.fold]
   config.data = ConfigDict(
     {
@@ -43,6 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "name": "crnn",
       "conv_features": (24, 24, 24),
       "conv_kernel": (9, 1),
+      "time_stride": 2,
       "residual": True,
       "recurrent": "gru",
       "recurrent_units": 32,

@@ -1,0 +1,454 @@
+"""Every loss against its plain definition, and every property over the one list of losses."""
+
+from collections.abc import Callable
+import functools
+import inspect
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+
+from softloc_jax import losses
+
+try:
+  from jax import enable_x64
+except ImportError:  # jax before 0.8
+  from jax.experimental import enable_x64
+
+NUM_FRAMES, LENGTHS = 11, (11, 7, 9)  # of a padded batch of three
+
+
+# The definitions, for one sequence without padding: logits and labels [T, C], counts [C] -> [C]; float64.
+
+
+def naive_smooth(values, softness):
+  offsets = np.arange(-100, 101)
+  mass = np.exp(-0.5 * (offsets / softness) ** 2).sum()
+  frames = np.arange(len(values))
+  return np.exp(-0.5 * ((frames[:, None] - frames) / softness) ** 2) @ values / mass
+
+
+def naive_count_nll(logits, counts, max_count):
+  outcomes = np.array(list(itertools.product([0, 1], repeat=len(logits))))  # [2^T, T]
+  log_probs = outcomes @ log_expit(logits) + (1 - outcomes) @ log_expit(-logits)  # [2^T, C]
+  found = np.minimum(outcomes.sum(1), max_count)
+  wanted = np.minimum(counts, max_count)
+  return np.array([-logsumexp(log_probs[found == k, c]) for c, k in enumerate(wanted)])
+
+
+def naive_soft_localization(logits, labels, softness):
+  return np.square(naive_smooth(expit(logits), softness) - naive_smooth(labels, softness)).sum(0)
+
+
+def naive_softloc(logits, labels, softness, alpha, max_count, smoothing_weight):
+  smoothing = naive_soft_localization(logits, labels, softness)
+  counting = naive_count_nll(logits, labels.sum(0).astype(int), max_count)
+  return (1 - alpha) * smoothing_weight * smoothing + alpha * counting
+
+
+def naive_one_sided_smoothing(logits, labels, softness):
+  return np.square(expit(logits) - naive_smooth(labels, softness)).sum(0)
+
+
+def naive_cross_entropy(logits, labels, positive_weight=1.0):
+  p = expit(logits)
+  return -(positive_weight * labels * np.log(p) + (1 - labels) * np.log(1 - p)).sum(0)
+
+
+def naive_softmax_cross_entropy(logits, labels, class_weights):
+  total = np.zeros(logits.shape[1])
+  for frame, events in zip(logits, labels, strict=True):
+    target = int(events.argmax()) if events.any() else len(events)
+    total[target] -= class_weights[target] * np.log(softmax(frame)[target])
+  return total
+
+
+def naive_widened_cross_entropy(logits, labels, width):
+  wide = np.array([labels[max(0, t - width) : t + width + 1].max(0) for t in range(len(labels))])
+  return naive_cross_entropy(logits, wide)
+
+
+def naive_soft_bootstrap(logits, labels, beta):
+  p = expit(logits)
+  event, no_event = beta * labels + (1 - beta) * p, beta * (1 - labels) + (1 - beta) * (1 - p)
+  return -(event * np.log(p) + no_event * np.log(1 - p)).sum(0)
+
+
+def naive_focal(logits, labels, gamma, alpha):
+  p_true = np.where(labels == 1, expit(logits), expit(-logits))
+  weight = np.where(labels == 1, alpha, 1 - alpha)
+  return -(weight * (1 - p_true) ** gamma * np.log(p_true)).sum(0)
+
+
+def naive_shift_tolerant(logits, labels, tolerance, positive_weight):
+  total = np.zeros(logits.shape[1])
+  for t, c in np.ndindex(logits.shape):
+    best = logits[max(0, t - tolerance) : t + tolerance + 1, c].max()
+    if labels[t, c]:
+      total[c] -= positive_weight * log_expit(best)
+    elif not labels[max(0, t - 2 * tolerance) : t + 2 * tolerance + 1, c].any():
+      total[c] -= log_expit(-best)
+  return total
+
+
+class Case(NamedTuple):
+  """A loss with its arguments, what its target is, and its definition."""
+
+  loss: Callable
+  arguments: dict[str, Any]
+  target: str
+  naive: Callable
+
+  @property
+  def bound(self):
+    return functools.partial(self.loss, **self.arguments)
+
+
+CASES = {
+  "count_nll": Case(losses.count_nll, dict(max_count=NUM_FRAMES), "counts", naive_count_nll),
+  "count_nll, last bin": Case(losses.count_nll, dict(max_count=2), "counts", naive_count_nll),
+  "soft_localization": Case(losses.soft_localization, dict(softness=1.5), "labels", naive_soft_localization),
+  "softloc": Case(
+    losses.softloc, dict(softness=1.5, alpha=0.3, max_count=5, smoothing_weight=4.0), "labels", naive_softloc
+  ),
+  "one_sided_smoothing": Case(
+    losses.one_sided_smoothing, dict(softness=1.5), "labels", naive_one_sided_smoothing
+  ),
+  "cross_entropy": Case(losses.cross_entropy, dict(positive_weight=3.0), "labels", naive_cross_entropy),
+  "softmax_cross_entropy": Case(
+    losses.softmax_cross_entropy, dict(class_weights=(0.5, 2.0, 0.1)), "one-hot", naive_softmax_cross_entropy
+  ),
+  "widened_cross_entropy": Case(
+    losses.widened_cross_entropy, dict(width=2), "labels", naive_widened_cross_entropy
+  ),
+  "soft_bootstrap": Case(losses.soft_bootstrap, dict(beta=0.8), "labels", naive_soft_bootstrap),
+  "focal": Case(losses.focal, dict(gamma=2.0, alpha=0.25), "labels", naive_focal),
+  "focal, small gamma": Case(losses.focal, dict(gamma=0.5, alpha=0.9), "labels", naive_focal),
+  "shift_tolerant": Case(
+    losses.shift_tolerant, dict(tolerance=1, positive_weight=2.0), "labels", naive_shift_tolerant
+  ),
+}
+every_loss = pytest.mark.parametrize("name", CASES)
+
+
+class Batch(NamedTuple):
+  logits: np.ndarray  # [3, T, C], one class more for a softmax
+  target: np.ndarray  # [3, T, C] or [3, C]
+  where: np.ndarray  # [3, T]
+
+
+def make_batch(name, seed=0):
+  """Random logits and sparse events, of two classes."""
+  generator = np.random.default_rng(seed)
+  where = np.arange(NUM_FRAMES) < np.array(LENGTHS)[:, None]
+  labels = (generator.random((3, NUM_FRAMES, 2)) < 0.25).astype(np.float32)
+  if CASES[name].target == "one-hot":
+    labels[..., 1] *= 1 - labels[..., 0]
+  labels *= where[..., None]
+  num_logits = 3 if CASES[name].target == "one-hot" else 2
+  logits = generator.normal(0, 2, (3, NUM_FRAMES, num_logits)).astype(np.float32)
+  return Batch(logits, labels.sum(1) if CASES[name].target == "counts" else labels, where)
+
+
+def fill(name, batch, values, *, real):
+  """The batch with `values` (drawn in turn) for its real or its padding frames, labels included."""
+  spots = batch.where if real else ~batch.where
+  logits = np.where(spots[..., None], np.resize(np.float32(values), batch.logits.shape), batch.logits)
+  target = batch.target
+  if not real and CASES[name].target != "counts":
+    target = np.where(spots[..., None], np.resize(np.float32(values), target.shape), target)
+  return Batch(logits, target, batch.where)
+
+
+@functools.cache
+def compiled(name):
+  """`(logits, target, where) -> values [B, C], gradient of their sum`."""
+
+  def total(logits, target, where):
+    values = CASES[name].bound(logits, target, where=where, reduce_fn=None)
+    return values.sum(), values
+
+  def values_and_gradient(logits, target, where):
+    gradient, values = jax.grad(total, has_aux=True)(logits, target, where)
+    return values, gradient
+
+  return jax.jit(values_and_gradient)
+
+
+def test_the_list_has_every_loss():
+  public = {
+    name
+    for name, function in inspect.getmembers(losses, inspect.isfunction)
+    if not name.startswith("_") and "reduce_fn" in inspect.signature(function).parameters
+  }
+  assert public == {case.loss.__name__ for case in CASES.values()}
+
+
+@every_loss
+def test_definition(name):
+  case, batch = CASES[name], make_batch(name)
+  values, _ = compiled(name)(*batch)
+  assert values.shape == (3, batch.logits.shape[-1])
+  for found, logits, target, length in zip(values, batch.logits, batch.target, LENGTHS, strict=True):
+    target = target if case.target == "counts" else target[:length].astype(np.float64)
+    expected = case.naive(logits[:length].astype(np.float64), target, **case.arguments)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-7)
+
+
+@every_loss
+def test_same_value_however_it_is_called(name):
+  """Reduced, mapped, cropped, one sequence, more leading axes, boolean labels, default mask."""
+  loss, batch = CASES[name].bound, make_batch(name)
+  expected, gradient = compiled(name)(*batch)
+  crop = LENGTHS[1]
+  cropped_target = batch.target[1] if CASES[name].target == "counts" else batch.target[1, :crop]
+
+  @jax.jit
+  def calls(logits, target, where):
+    per_class = functools.partial(loss, reduce_fn=None)
+    return {
+      "mean": loss(logits, target, where=where),
+      "sum": loss(logits, target, where=where, reduce_fn=jnp.sum),
+      "mapped": jax.vmap(lambda x, y, w: per_class(x, y, where=w))(logits, target, where),
+      "one": per_class(logits[1], target[1], where=where[1]),
+      "no mask": per_class(logits[0], target[0]),
+      "leading axes": per_class(logits[None, :, None], target[None, :, None], where=where[None, :, None]),
+      "one mask": per_class(logits, target, where=where[0]),
+      "cropped": jax.value_and_grad(loss)(logits[1, :crop], jnp.asarray(cropped_target)),
+    }
+
+  target = batch.target if CASES[name].target == "counts" else batch.target > 0
+  found = calls(batch.logits, target, batch.where)
+  np.testing.assert_allclose(found["mean"], expected.mean(), rtol=1e-5)
+  np.testing.assert_allclose(found["sum"], expected.sum(), rtol=1e-5)
+  np.testing.assert_allclose(found["mapped"], expected, rtol=1e-5)
+  np.testing.assert_allclose(found["one"], expected[1], rtol=1e-5)
+  np.testing.assert_allclose(found["no mask"], expected[0], rtol=1e-5)
+  np.testing.assert_allclose(found["leading axes"], expected[None, :, None], rtol=1e-5)
+  np.testing.assert_allclose(found["one mask"][0], expected[0], rtol=1e-5)
+  value, cropped_gradient = found["cropped"]
+  np.testing.assert_allclose(value, expected[1].mean(), rtol=1e-5)
+  share = cropped_gradient * batch.logits.shape[-1]  # the mean is over classes
+  np.testing.assert_allclose(share, gradient[1, :crop], rtol=1e-4, atol=1e-6)
+  np.testing.assert_array_equal(gradient[1, crop:], 0)
+
+
+@every_loss
+def test_padding_may_hold_anything(name):
+  batch = make_batch(name)
+  holes = batch._replace(where=batch.where & (np.random.default_rng(1).random(batch.where.shape) < 0.8))
+  if CASES[name].target != "counts":
+    holes = holes._replace(target=holes.target * holes.where[..., None])
+  for masked in (batch, holes):
+    expected, gradient = compiled(name)(*masked)
+    for garbage in ([np.nan], [np.inf, -np.inf], [1e4, -1e4, 3e38]):
+      found = compiled(name)(*fill(name, masked, garbage, real=False))
+      np.testing.assert_array_equal(found[0], expected)
+      np.testing.assert_array_equal(found[1], gradient)
+      np.testing.assert_array_equal(np.asarray(found[1])[~masked.where], 0)
+
+
+@every_loss
+def test_without_real_frames_nothing_is_added(name):
+  batch = make_batch(name)
+  expected, gradient = compiled(name)(*batch)
+  masked = batch._replace(where=batch.where & np.array([True, False, True])[:, None])
+  # A count that remains from the unmasked sequence is no error either.
+  values, gradients = compiled(name)(*fill(name, masked, [np.nan], real=False))
+  np.testing.assert_array_equal(values[1], 0)
+  np.testing.assert_array_equal(gradients[1], 0)
+  for other in (0, 2):
+    np.testing.assert_array_equal(values[other], expected[other])
+    np.testing.assert_array_equal(gradients[other], gradient[other])
+
+
+@every_loss
+def test_sequences_do_not_touch_each_other(name):
+  batch = make_batch(name)
+  expected, gradient = compiled(name)(*batch)
+  logits = batch.logits.copy()
+  logits[1] = np.nan
+  values, gradients = compiled(name)(logits, batch.target, batch.where)
+  assert np.isnan(values[1]).all()
+  for other in (0, 2):
+    np.testing.assert_array_equal(values[other], expected[other])
+    np.testing.assert_array_equal(gradients[other], gradient[other])
+
+
+@every_loss
+def test_classes_do_not_touch_each_other(name):
+  if CASES[name].target == "one-hot":
+    pytest.skip("classes compete in a softmax")
+  batch = make_batch(name)
+  expected, gradient = compiled(name)(*batch)
+  other = make_batch(name, seed=5)
+  logits, target = batch.logits.copy(), batch.target.copy()
+  logits[..., 1], target[..., 1] = other.logits[..., 1], other.target[..., 1]
+  values, gradients = compiled(name)(logits, target, batch.where)
+  np.testing.assert_array_equal(values[:, 0], expected[:, 0])
+  np.testing.assert_array_equal(gradients[..., 0], gradient[..., 0])
+  assert (values[:, 1] != expected[:, 1]).any()
+
+
+@every_loss
+def test_extreme_logits_have_finite_losses_and_gradients(name):
+  batch = make_batch(name)
+  patterns = [[1e4], [-1e4], [1e4, -1e4], [1e4, 0, -1e4, 1e-4, 100], [-1e4, 30, 88.8, -104, 1e4, 17]]
+  targets = [batch.target]
+  if CASES[name].target == "counts":
+    targets = [np.broadcast_to(np.array(count)[:, None], (3, 2)) for count in ([0, 0, 0], LENGTHS, [11, 1, 8])]
+  for pattern, target in itertools.product(patterns, targets):
+    values, gradients = compiled(name)(fill(name, batch, pattern, real=True).logits, target, batch.where)
+    assert np.isfinite(values).all(), (pattern, target)
+    assert (np.asarray(values) >= 0).all()
+    assert np.isfinite(gradients).all(), (pattern, target)
+
+
+@every_loss
+def test_bfloat16(name):
+  batch = make_batch(name)
+  half = jnp.asarray(batch.logits, jnp.bfloat16)
+  values, gradients = compiled(name)(half, batch.target, batch.where)
+  expected, full = compiled(name)(half.astype(jnp.float32), batch.target, batch.where)
+  assert values.dtype == jnp.float32
+  assert gradients.dtype == jnp.bfloat16
+  np.testing.assert_allclose(values, expected, rtol=1e-5)
+  np.testing.assert_allclose(gradients.astype(np.float32), full, rtol=2**-7, atol=1e-6)
+
+
+@every_loss
+def test_derivatives_against_finite_differences(name):
+  batch = make_batch(name)
+  direction = np.random.default_rng(2).normal(size=batch.logits.shape)
+  step = 1e-5
+
+  @jax.jit
+  def derivatives(logits, direction):
+    def loss(logits):
+      return CASES[name].bound(logits, batch.target, where=batch.where, reduce_fn=jnp.sum)
+
+    gradient = jax.grad(loss)
+    forward = jax.jvp(loss, (logits,), (direction,))
+    return *forward, jnp.vdot(gradient(logits), direction), *jax.jvp(gradient, (logits,), (direction,))
+
+  with enable_x64(True):
+    logits = batch.logits.astype(np.float64)
+    value, forward, backward, _, second = (np.asarray(a) for a in derivatives(logits, direction))
+    assert value.dtype == np.float64
+    up, down = (derivatives(logits + sign * step * direction, direction) for sign in (1, -1))
+    slope = (np.asarray(up[0]) - np.asarray(down[0])) / (2 * step)
+    curvature = (np.asarray(up[3]) - np.asarray(down[3])) / (2 * step)
+  np.testing.assert_allclose(backward, slope, rtol=1e-7, atol=1e-7)
+  np.testing.assert_allclose(forward, slope, rtol=1e-7, atol=1e-7)
+  np.testing.assert_allclose(second, curvature, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [12, -1, 1.5])
+@pytest.mark.parametrize("alpha", [None, 0.5])
+def test_an_impossible_count_costs_infinitely_much_and_teaches_nothing(alpha, count):
+  batch = make_batch("count_nll")
+  counts = batch.target.copy()
+  counts[1, 0] = count
+
+  @jax.jit
+  def values_and_gradient(logits, counts):
+    def total(logits):
+      arguments = dict(max_count=4, where=batch.where, reduce_fn=None)
+      if alpha is None:
+        values = losses.count_nll(logits, counts, **arguments)
+      else:
+        labels = make_batch("softloc").target
+        values = losses.softloc(logits, labels, softness=1.0, alpha=alpha, counts=counts, **arguments)
+      return values.sum(), values
+
+    return jax.grad(total, has_aux=True)(logits)
+
+  expected_gradient, expected = values_and_gradient(batch.logits, batch.target)
+  gradient, values = values_and_gradient(batch.logits, counts)
+  assert values[1, 0] == np.inf
+  others = np.array([[True, True], [False, True], [True, True]])
+  np.testing.assert_array_equal(np.asarray(values)[others], np.asarray(expected)[others])
+  assert np.isfinite(gradient).all()
+  np.testing.assert_array_equal(np.moveaxis(gradient, 1, 2)[others], np.moveaxis(expected_gradient, 1, 2)[others])
+  if alpha is None:
+    np.testing.assert_array_equal(gradient[1, :, 0], 0)
+
+
+def test_softloc_without_weight_on_counting_is_soft_localization():
+  batch = make_batch("softloc")
+  counts = np.full((3, 2), 99)
+  arguments = dict(softness=1.5, where=batch.where, reduce_fn=None)
+  found = losses.softloc(batch.logits, batch.target, alpha=0.0, max_count=4, counts=counts, **arguments)
+  np.testing.assert_allclose(found, losses.soft_localization(batch.logits, batch.target, **arguments), rtol=1e-6)
+
+
+def test_softloc_takes_counts_that_the_labels_do_not_show():
+  batch = make_batch("softloc")
+  counts = batch.target.sum(1) + 1  # two events in one frame
+  only_counting = losses.softloc(
+    batch.logits, batch.target, softness=1.5, alpha=1.0, max_count=6, counts=counts, where=batch.where
+  )
+  expected = losses.count_nll(batch.logits, counts, max_count=6, where=batch.where)
+  np.testing.assert_allclose(only_counting, expected, rtol=1e-6)
+
+
+def test_positive_weight_of_each_class():
+  batch = make_batch("cross_entropy")
+  found = losses.cross_entropy(
+    batch.logits, batch.target, positive_weight=jnp.array([1.0, 5.0]), where=batch.where, reduce_fn=None
+  )
+  for column, weight in enumerate((1.0, 5.0)):
+    one = losses.cross_entropy(
+      batch.logits, batch.target, positive_weight=weight, where=batch.where, reduce_fn=None
+    )
+    np.testing.assert_array_equal(found[:, column], one[:, column])
+
+
+def test_plain_cross_entropy_is_the_limit_of_its_relatives():
+  batch = make_batch("cross_entropy")
+  arguments = dict(where=batch.where, reduce_fn=None)
+  expected = losses.cross_entropy(batch.logits, batch.target, **arguments)
+  for relative in (
+    functools.partial(losses.widened_cross_entropy, width=0),
+    functools.partial(losses.soft_bootstrap, beta=1.0),
+    functools.partial(losses.focal, gamma=0.0),
+    functools.partial(losses.shift_tolerant, tolerance=0),
+  ):
+    np.testing.assert_allclose(relative(batch.logits, batch.target, **arguments), expected, rtol=1e-5)
+
+
+def test_softmax_without_weights_is_the_log_likelihood():
+  batch = make_batch("softmax_cross_entropy")
+  found = losses.softmax_cross_entropy(batch.logits[0], batch.target[0], reduce_fn=jnp.sum)
+  classes = np.where(batch.target[0].any(1), batch.target[0].argmax(1), 2)
+  expected = -log_softmax(batch.logits[0].astype(np.float64), axis=-1)[np.arange(NUM_FRAMES), classes].sum()
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_softmax_wants_one_logit_more():
+  with pytest.raises(ValueError, match="logits have 2 classes and labels 2; expected one more logit"):
+    losses.softmax_cross_entropy(jnp.zeros((4, 2)), jnp.zeros((4, 2)))
+
+
+def test_the_softness_can_be_learned():
+  batch = make_batch("soft_localization")
+
+  def loss(softness):
+    return losses.soft_localization(batch.logits, batch.target, softness=softness, where=batch.where)
+
+  slope = (loss(1.51) - loss(1.49)) / 0.02
+  np.testing.assert_allclose(jax.grad(loss)(1.5), slope, rtol=1e-2)
+
+
+def test_alpha_schedule():
+  steps = np.array([0, 1000, 1200, 1500, 1899, 1900, 2000, 10**7])
+  found = losses.alpha_schedule(steps, start=1000, length=1000)
+  np.testing.assert_allclose(found, [0.2, 0.2, 0.2, 0.5, 0.899, 0.9, 0.9, 0.9], rtol=1e-5)
+  np.testing.assert_allclose(losses.alpha_schedule(1500, start=1000, length=1000, low=0.6, high=1), 0.6, rtol=1e-6)
+  assert jax.jit(lambda step: losses.alpha_schedule(step, start=0, length=10))(5) == 0.5
+  with pytest.raises(ValueError, match="length is 0; expected a positive number of steps"):
+    losses.alpha_schedule(3, start=3, length=0)

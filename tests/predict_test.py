@@ -1,0 +1,138 @@
+"""Chunks of a recording against one pass over the whole of it."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from softloc_jax import features, input_pipeline
+from softloc_jax.network import Network
+from softloc_jax.predict import Predictor
+
+SIGNAL = {"kind": "signal", "sample_rate_hz": 100.0}
+LOG_MEL = {"kind": "log_mel", "sample_rate_hz": 8_000, "hop_samples": 80, "window_samples": 200, "num_mels": 6}
+CONVOLUTIONS = {"conv_features": (4, 4), "conv_kernel": (5, 1), "recurrent": None}  # sees 4 frames each side
+
+
+def make_network(feature_config=SIGNAL, **model):
+  return Network.from_config(
+    ConfigDict(
+      {
+        "features": feature_config,
+        "window": {"min_s": 1.0, "max_s": 1.0, "context_s": 0.0, "segments": False, "border_search_s": 0.0},
+        "data": {"classes": ("KD", "SD")},
+        "omega": 0.8,
+        "model": {"name": "crnn"} | CONVOLUTIONS | model,
+      }
+    )
+  )
+
+
+def random_params(network, num_replicas=1):
+  """Parameters, biases too, that are all unlike each other."""
+  params = jax.eval_shape(jax.vmap(network.init), jax.vmap(jax.random.key)(jnp.arange(num_replicas)))
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda leaf: 0.4 * rng.standard_normal(leaf.shape).astype(np.float32), params)
+
+
+def random_signal(num_samples, seed=0):
+  return np.random.default_rng(seed).standard_normal(num_samples).astype(np.float32)
+
+
+def whole(network, params, signal):
+  """Logits of one pass, `[R, T, C]`."""
+  total = network.extractor.num_frames(len(signal))
+  cut = input_pipeline.cut_signal(signal, *network.extractor.sample_range(0, total))
+  return np.asarray(jax.jit(jax.vmap(network.apply, (0, None)))(params, cut[None]))[:, 0]
+
+
+def moving_sum(reach):
+  """A network that sums `reach` samples each side, and remembers for what shapes it was compiled."""
+  shapes = []
+
+  def apply(weight, signal):
+    shapes.append(signal.shape)
+    kernel = jnp.ones(2 * reach + 1)
+    return weight * jax.vmap(lambda x: jnp.convolve(x, kernel, mode="same"))(signal[..., 0])[..., None]
+
+  return types.SimpleNamespace(extractor=features.SignalFrames(100.0), apply=apply, shapes=shapes)
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, 13, 64, 103])
+@pytest.mark.parametrize("chunk", [1, 7, 32, 103, 200])
+def test_any_chunk_gives_what_the_whole_gives_if_the_context_reaches_far_enough(num_samples, chunk):
+  signal = np.random.default_rng(0).integers(0, 100, num_samples).astype(np.float32)
+  predictor = Predictor(moving_sum(3), chunk_frames=chunk, context_frames=3, batch_size=4)
+  found = predictor.logits(np.array([1.0, 2.0]), signal)
+  expected = np.convolve(np.pad(signal, 3), np.ones(7), mode="valid")
+  assert found.shape == (2, num_samples, 1)
+  np.testing.assert_array_equal(found[..., 0], [expected, 2 * expected])
+
+
+def test_too_little_context_shows():
+  signal = random_signal(103)
+  found = Predictor(moving_sum(3), chunk_frames=10, context_frames=2).logits(np.ones(1), signal)
+  wrong = np.flatnonzero(np.abs(found[0, :, 0] - np.convolve(np.pad(signal, 3), np.ones(7), mode="valid")) > 1e-4)
+  assert {9, 10, 19, 20} <= set(wrong) <= {t for t in range(103) if t % 10 in (0, 9)}
+
+
+def test_memory_does_not_grow_with_the_recording():
+  network = moving_sum(3)
+  predictor = Predictor(network, chunk_frames=10, context_frames=3, batch_size=4)
+  for num_samples in (5, 10, 41, 400, 1_234):
+    predictor.logits(np.ones(1), random_signal(num_samples))
+  assert network.shapes == [(4, 16, 1)]  # one program, whatever the length
+
+
+@pytest.mark.parametrize(("feature_config", "chunk"), [(SIGNAL, 17), (LOG_MEL, 50)])
+def test_convolutions_do_not_feel_the_chunks(feature_config, chunk):
+  network = make_network(feature_config)
+  params = random_params(network)
+  num_frames = 133
+  hop = feature_config.get("hop_samples", 1)
+  signal = random_signal(num_frames * hop - hop // 3)
+  predictor = Predictor(network, chunk_frames=chunk, context_frames=4)
+  found, expected = predictor.logits(params, signal), whole(network, params, signal)
+  assert found.shape == expected.shape == (1, num_frames, 2)
+  np.testing.assert_allclose(found[:, 4:-4], expected[:, 4:-4], atol=1e-5)
+  assert np.ptp(expected) > 0.1
+
+
+def test_recurrent_layers_forget_and_replicas_do_not_mix():
+  network = make_network(recurrent="gru", recurrent_units=6)
+  params = random_params(network, num_replicas=2)
+  signal = random_signal(333)
+  predictor = Predictor(network, chunk_frames=60, context_frames=50)
+  found, expected = predictor.logits(params, signal), whole(network, params, signal)
+  np.testing.assert_allclose(found[:, 50:-50], expected[:, 50:-50], atol=1e-3)
+  assert np.abs(found[0] - found[1]).max() > 0.1
+  swapped = predictor.logits(jax.tree.map(lambda leaf: leaf[::-1], params), signal)
+  np.testing.assert_allclose(swapped[::-1], found, atol=1e-5)
+
+
+def test_causal_networks():
+  network = make_network(causal=True, recurrent="gru", recurrent_units=6)
+  params = random_params(network)
+  signal = random_signal(250)
+  predictor = Predictor(network, chunk_frames=60, context_frames=50)
+  found = predictor.logits(params, signal)
+  np.testing.assert_allclose(found[:, 50:], whole(network, params, signal)[:, 50:], atol=1e-3)
+  later = np.concatenate([signal[:130], random_signal(120, seed=1)])
+  np.testing.assert_array_equal(predictor.logits(params, later)[:, :130], found[:, :130])
+
+
+def test_from_config_takes_seconds():
+  network = moving_sum(1)
+  config = ConfigDict({"chunk_s": 0.5, "context_s": 0.1, "batch_size": 2})
+  Predictor.from_config(network, config).logits(np.ones(1), random_signal(7))
+  assert network.shapes == [(2, 70, 1)]
+
+
+@pytest.mark.parametrize("changes", [{"chunk_frames": 0}, {"context_frames": -1}, {"batch_size": 0}])
+def test_settings_that_cannot_work_are_refused(changes):
+  name, value = next(iter(changes.items()))
+  with pytest.raises(ValueError, match=rf"{name} (is )?{value}"):
+    Predictor(moving_sum(1), **{"chunk_frames": 5, "context_frames": 0} | changes)

@@ -90,10 +90,9 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   if path.exists():
     old, new = _flatten(json.loads(path.read_text())), _flatten(json.loads(text))
     for key in sorted(set(old) | set(new)):
-      if old.get(key) != new.get(key):
-        raise ValueError(
-          f"{path} belongs to a run with {key} = {old.get(key)!r}, not {new.get(key)!r}; choose another workdir"
-        )
+      was, now = (repr(flat[key]) if key in flat else "nothing" for flat in (old, new))
+      if was != now:
+        raise ValueError(f"{path} belongs to a run with {key} = {was}, not {now}; choose another workdir")
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   replace_text(path, text)
@@ -120,6 +119,6 @@ def replace_text(path: str | os.PathLike, text: str) -> None:
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  if not isinstance(tree, dict):
+  if not isinstance(tree, dict) or not tree:
     return {prefix: tree}
   return {k: v for name, sub in tree.items() for k, v in _flatten(sub, f"{prefix}.{name}".lstrip(".")).items()}

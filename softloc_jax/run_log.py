@@ -29,11 +29,12 @@ class RunLog:
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
     """One line, on disk when this returns."""
+    line = {"step": step, **to_json(metrics)}
     with self._path.open("a") as file:
-      file.write(json.dumps({"step": step, **to_json(metrics)}) + "\n")
+      file.write(json.dumps(line, allow_nan=False) + "\n")
     if self._board is not None:
-      for name, value in metrics.items():
-        if isinstance(value, (int, float)):
+      for name, value in line.items():
+        if isinstance(value, (int, float)) and name != "step":
           self._board.add_scalar(name, value, step)
 
   def close(self) -> None:
@@ -59,7 +60,7 @@ def _step_of(line: str) -> int | None:
   """The step of a line; None for one that a kill cut short."""
   try:
     return json.loads(line)["step"]
-  except (json.JSONDecodeError, KeyError):
+  except (json.JSONDecodeError, KeyError, TypeError):
     return None
 
 

@@ -132,10 +132,10 @@ def test_tuples_are_the_lists_that_json_makes_of_them(tmp_path):
   [
     (CONFIG | {"seed": 1}, r"config\.json belongs to a run with seed = 0, not 1; choose another workdir"),
     (CONFIG | {"model": {"units": 9, "pool": [2]}}, r"model\.pool = \[1, 2\], not \[2\]"),
-    (CONFIG | {"extra": 3}, r"no extra, not 3"),
-    (CONFIG | {"extra": None}, r"no extra, not None"),
-    ({"name": "drums", "seed": 0}, r"model\.pool = \[1, 2\], not none at all"),
-    (CONFIG | {"model": {}}, r"a run with no model, not \{\}"),
+    (CONFIG | {"extra": 3}, r"extra = nothing, not 3"),
+    (CONFIG | {"extra": None}, r"extra = nothing, not None"),
+    ({"name": "drums", "seed": 0}, r"model\.pool = \[1, 2\], not nothing"),
+    (CONFIG | {"model": {}}, r"model = nothing, not \{\}"),
   ],
 )
 def test_a_workdir_of_another_config_is_refused(tmp_path, changed, message):

@@ -28,5 +28,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.window.segments = False  # labels are times: windows may lie anywhere
   config.window.min_s = 1.5
   config.window.border_search_s = 0.4  # half a beat at 75 a minute
-  common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=2.0)
+  common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=1.0)
   return config.lock()

@@ -50,6 +50,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     }
   )
   config.loss = ConfigDict({"name": "count_nll", "max_count": 10})
+  config.num_steps, config.eval_every = 1200, 600
   config.decode.suppression_s = 0.2  # no heart beats faster than 300 a minute
   config.decode.window_s = 0.05
   return config.lock()

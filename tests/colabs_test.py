@@ -1,0 +1,117 @@
+"""Every notebook in `colabs/` runs from top to bottom, and is stored without its outputs."""
+
+import os
+import pathlib
+import sys
+
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+import nbclient
+import nbformat
+import pytest
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((REPO / "colabs").glob("*.ipynb"))
+MAX_CELL_LINES = 15
+
+# Figures that a notebook draws, at least.
+NUM_FIGURES = {"01_losses.ipynb": 8}
+
+# What a notebook's text says of its results, as code that runs after its last cell.
+CHECKS = {
+  "01_losses.ipynb": """
+import inspect
+public = {name for name, one in inspect.getmembers(losses, inspect.isfunction) if one.__module__ == losses.__name__}
+public = {name for name in public if not name.startswith("_")} - {"alpha_schedule"}
+assert set(LOSSES) == public, set(LOSSES) ^ public
+
+wants_sharp = {name: (value[:, 1] > value[:, 0]).tolist() for name, value in values.items()}  # label right, off
+for name in ("cross_entropy", "softmax_cross_entropy", "soft_bootstrap", "focal", "soft_localization"):
+  assert wants_sharp[name] == [True, False], name
+assert wants_sharp["one_sided_smoothing"] == [False, False]
+for name in ("count_nll", "softloc", "shift_tolerant"):
+  assert wants_sharp[name] == [True, True], name
+np.testing.assert_allclose(values["count_nll"], [[0.105, 0.703]] * 2, atol=1e-3)
+
+p = {name: np.asarray(jax.nn.sigmoid(x)) for name, x in fitted.items()}
+truth = np.round(np.array(TRUE_S) * RATE_HZ)
+for name in ("cross_entropy", "one_sided_smoothing", "soft_localization"):
+  assert p[name].max() < 0.3, (name, p[name].max())  # scattered
+for name in ("count_nll", "softloc"):
+  assert (np.sort(p[name])[-3:] > 0.95).all() and np.sort(p[name])[:-3].max() < 0.05, name
+assert abs(np.flatnonzero(p["softloc"] > 0.5) - truth).max() <= 2
+assert abs(np.flatnonzero(p["count_nll"] > 0.5) - truth).max() > 5
+for frame in truth.astype(int):  # soft localization has its mass around the events
+  near = np.arange(frame - 10, frame + 11)
+  assert abs(p["soft_localization"][near] @ near / p["soft_localization"][near].sum() - frame) < 1.5
+
+assert results["f1"] > 0.85, results["f1"]
+assert abs(results["time_error_ms/mean"]) < 10
+f1 = {name: 2 * n[..., 2].sum() / n[..., :2].sum() for name, n in tally.items()}
+assert f1["from_counts"] > f1["threshold"], f1
+"""
+}
+
+
+class _ThisPython(KernelSpecManager):
+  """Runs kernels with the Python of the tests, whatever kernels are installed, or none."""
+
+  def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
+def cells_of(notebook, cell_type: str) -> list:
+  return [cell for cell in notebook.cells if cell.cell_type == cell_type]
+
+
+def outputs_of(notebook) -> list:
+  return [output for cell in cells_of(notebook, "code") for output in cell.outputs]
+
+
+def execute(notebook, *, folder: pathlib.Path, scratch: pathlib.Path) -> None:
+  """Runs a notebook in place, as if it had been opened in `folder`."""
+  environment = os.environ | {
+    "PYTHONPATH": str(REPO),
+    "JAX_PLATFORMS": "cpu",
+    "IPYTHONDIR": str(scratch),  # no start-up files of whoever runs the tests
+    "PIP_NO_INDEX": "1",
+  }
+  manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
+  client = nbclient.NotebookClient(
+    notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}}
+  )
+  client.execute(env=environment, cleanup_kc=True)
+
+
+def test_there_are_notebooks():
+  assert {path.name for path in NOTEBOOKS} >= set(NUM_FIGURES)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_is_stored_without_outputs_and_with_short_cells(path):
+  notebook = nbformat.read(path, as_version=4)
+  nbformat.validate(notebook)
+  for number, cell in enumerate(cells_of(notebook, "code")):
+    assert not cell.outputs and cell.execution_count is None, f"code cell {number} holds outputs: strip them"
+    num_lines = len(cell.source.splitlines())
+    assert num_lines <= MAX_CELL_LINES, f"code cell {number} has {num_lines} lines: {cell.source[:60]!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_shows_what_it_says(path, tmp_path):
+  notebook = nbformat.read(path, as_version=4)
+  notebook.cells.append(nbformat.v4.new_code_cell(CHECKS.get(path.name, "")))
+  execute(notebook, folder=path.parent, scratch=tmp_path)
+  outputs = outputs_of(notebook)
+  figures = [one for one in outputs if "image/png" in one.get("data", {})]
+  assert len(figures) >= NUM_FIGURES.get(path.name, 1)
+  printed = "".join(one.text for one in outputs if one.output_type == "stream")
+  assert "warning" not in printed.lower(), printed
+
+
+def test_a_failing_cell_fails(tmp_path):
+  notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import configs\nassert 1 + 1 == 3")])
+  with pytest.raises(nbclient.exceptions.CellExecutionError, match="AssertionError"):
+    execute(notebook, folder=tmp_path, scratch=tmp_path)

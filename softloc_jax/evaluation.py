@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
-from softloc_jax import alignment, decode, events, metrics, thresholds
+from softloc_jax import alignment, decode, events, metrics, plots, predict, thresholds
 from softloc_jax.data import event_files
 from softloc_jax.data.recording import Recording
+from softloc_jax.network import Network, Params
 
 Events = dict[str, np.ndarray]
 
@@ -124,8 +125,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def score(
   estimates: Sequence[Mapping[str, np.ndarray]],
   recordings: Sequence[Recording],
-  classes: Sequence[str],
   *,
+  classes: Sequence[str],
   window_s: float,
 ) -> dict[str, float]:
   """`metrics.evaluate` of estimated events against the recordings' own."""
@@ -137,6 +138,69 @@ def score(
     durations_s=[one.duration_s for one in recordings],
     labelled=[{name: one.is_labelled(name) for name in classes} for one in recordings],
   )
+
+
+def evaluate_replicas(
+  config: Any,
+  network: Network,
+  params: Params,
+  calibrations: Sequence[Mapping[str, Any]],
+  recordings: Sequence[Recording],
+  *,
+  out: pathlib.Path,
+) -> list[dict[str, Any]]:
+  """Scores every replica on whole recordings, and writes what it predicts.
+
+  Args:
+    config: of the experiment.
+    network: signal to logits.
+    params: stacked over replicas.
+    calibrations: the fields of `Calibration`, one per replica.
+    recordings: with their true events.
+    out: gets `predictions/<id>.csv` (`predictions/seed_<seed>/<id>.csv` of several replicas), and the
+      first replica's `figures/<id>.png` of the first `config.num_figures` recordings.
+
+  Returns:
+    For each replica the metrics of `score`, its `calibration`, and under `recordings` the metrics of each.
+  """
+  predictor = predict.Predictor.from_config(network, config.predict)
+  decoder = Decoder(config.decode, network.classes, network.extractor.frame_rate_hz)
+  logits = [predictor.logits(params, one.signal) for one in recordings]
+  results = []
+  for replica, fields in enumerate(calibrations):
+    calibration = Calibration(**fields)
+    folder = out / "predictions"
+    if len(calibrations) > 1:
+      folder = folder / f"seed_{config.seed + replica}"
+    estimates = []
+    for number, (one, x) in enumerate(zip(recordings, logits, strict=True)):
+      probs = probabilities(x[replica])
+      times, confidence = decoder(probs, calibration)
+      write_predictions(folder, one.id, times, confidence)
+      estimates.append(times)
+      if replica == 0 and number < config.num_figures:
+        figure = out / "figures" / f"{one.id}.png"
+        plots.save_recording(figure, one, network.extractor, probs, times, network.classes)
+    scores = functools.partial(score, classes=network.classes, window_s=config.score_window_s)
+    alone = {one.id: scores([times], [one]) for one, times in zip(recordings, estimates, strict=True)}
+    results.append(
+      scores(estimates, recordings) | {"calibration": calibration._asdict(), "recordings": alone}
+    )
+  return results
+
+
+def summarize(per_replica: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Mean of each metric over the replicas, `<metric>/seed_std` if there are several, and `replicas` whole."""
+  numbers = [{k: v for k, v in one.items() if isinstance(v, float)} for one in per_replica]
+  results: dict[str, Any] = mean(numbers)
+  if len(per_replica) > 1:
+    results |= {f"{key}/seed_std": float(np.std([one[key] for one in numbers], ddof=1)) for key in numbers[0]}
+  return results | {"replicas": [dict(one) for one in per_replica]}
+
+
+def mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+  """Mean of each key over dicts of the same keys."""
+  return {key: float(np.mean([np.asarray(one[key]) for one in scalars])) for key in scalars[0]}
 
 
 def write_predictions(

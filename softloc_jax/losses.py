@@ -231,7 +231,8 @@ def softmax_cross_entropy(
   labels = jnp.asarray(labels, logits.dtype)
   if logits.shape[-1] != labels.shape[-1] + 1:
     raise ValueError(
-      f"logits have {logits.shape[-1]} classes and labels {labels.shape[-1]}; expected one more logit, for no event"
+      f"logits have {logits.shape[-1]} classes and labels {labels.shape[-1]}; "
+      "expected one more logit, for no event"
     )
   none = 1 - jnp.sum(labels, axis=-1, keepdims=True)
   target = jnp.concatenate([labels, none], axis=-1)

@@ -21,6 +21,8 @@ class Network:
   Attributes:
     extractor: signal to features.
     classes: names, in the order of the class axis.
+    config: of the model.
+    initial_bias: of the logits (L15).
     graphdef: the structure of the model, as `nnx.split` gives it.
     rest: variables of the model that are not trained.
   """

@@ -17,7 +17,15 @@ Objective = Callable[[Array, dict[str, Array], Array], Array]
 ARGUMENTS = {
   "count_nll": ("max_count",),
   "soft_localization": ("softness_s",),
-  "softloc": ("softness_s", "max_count", "smoothing_weight", "alpha_low", "alpha_high", "ramp_start", "ramp_end"),
+  "softloc": (
+    "softness_s",
+    "max_count",
+    "smoothing_weight",
+    "alpha_low",
+    "alpha_high",
+    "ramp_start",
+    "ramp_end",
+  ),
   "one_sided_smoothing": ("softness_s",),
   "cross_entropy": ("positive_weight",),
   "widened_cross_entropy": ("width_s",),
@@ -47,12 +55,15 @@ def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objecti
     raise ValueError(f"loss.name is {name!r}; expected one of {', '.join(ARGUMENTS)}")
   if set(arguments) != set(ARGUMENTS[name]):
     raise ValueError(
-      f"loss.{name} takes {', '.join(ARGUMENTS[name])}; the config gives {', '.join(sorted(arguments)) or 'nothing'}"
+      f"loss.{name} takes {', '.join(ARGUMENTS[name])}; "
+      f"the config gives {', '.join(sorted(arguments)) or 'nothing'}"
     )
   if arguments.get("max_count", 1) < 1:
     raise ValueError(f"loss.max_count is {arguments['max_count']}; expected 1 or more")
   frames = {
-    key.removesuffix("_s"): arguments.pop(key) * frame_rate_hz for key in tuple(arguments) if key.endswith("_s")
+    key.removesuffix("_s"): arguments.pop(key) * frame_rate_hz
+    for key in tuple(arguments)
+    if key.endswith("_s")
   }
   for key in ("width", "tolerance"):  # windows span whole frames
     if key in frames:
@@ -77,7 +88,8 @@ def mean_over_labelled(per_class: Array, labelled: Array) -> Array:
 def _softloc(arguments: dict[str, float], softness: float, num_steps: int) -> Objective:
   if arguments["ramp_end"] <= arguments["ramp_start"]:
     raise ValueError(
-      f"loss.ramp_end is {arguments['ramp_end']}; expected more than loss.ramp_start, {arguments['ramp_start']}"
+      f"loss.ramp_end is {arguments['ramp_end']}; "
+      f"expected more than loss.ramp_start, {arguments['ramp_start']}"
     )
   start = arguments["ramp_start"] * num_steps
   length = arguments["ramp_end"] * num_steps - start

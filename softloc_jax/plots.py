@@ -8,10 +8,11 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax import features
+from softloc_jax import features, input_pipeline
 from softloc_jax.data.recording import Recording
 
-REFERENCE, ESTIMATE = "#d95f02", "#1b6ca8"
+# Told apart by colour, by shape and by height: probabilities up to 1, then estimates, then the reference.
+REFERENCE, ESTIMATE, PROBABILITY = "#d95f02", "#1b6ca8", "0.45"
 
 
 def recording_figure(
@@ -33,28 +34,38 @@ def recording_figure(
     estimates: class name -> times in seconds.
     classes: order of the class axis.
     start_s: where the stretch begins.
-    length_s: how long it is.
+    length_s: how long it is; less at the end of the recording.
 
   Returns:
     A matplotlib figure.
+
+  Raises:
+    ValueError: a stretch outside the recording.
   """
   from matplotlib.figure import Figure
 
+  if not (0 <= start_s < recording.duration_s and length_s > 0):
+    raise ValueError(
+      f"recording {recording.id!r}: start_s is {start_s} and length_s {length_s}; expected a stretch of its"
+      f" {recording.duration_s:.3f} s"
+    )
   stop_s = min(start_s + length_s, recording.duration_s)
-  figure = Figure(figsize=(10, 2.2 + 1.1 * len(classes)), layout="constrained")
-  axes = figure.subplots(
-    len(classes) + 1, 1, sharex=True, squeeze=False, height_ratios=[1.6] + [1.0] * len(classes)
-  )[:, 0]
+  figure = Figure(figsize=(10, 2.3 + 1.1 * len(classes)), layout="constrained")
+  axes = figure.subplots(len(classes) + 1, 1, sharex=True, height_ratios=[1.6] + [1.0] * len(classes))
+  axes[0].set_title(recording.id, loc="left")
   _draw_signal(axes[0], recording, extractor, start_s, stop_s)
-  axes[0].set_title(recording.id)
-  rate_hz = extractor.frame_rate_hz
-  frames = np.arange(int(start_s * rate_hz), min(int(np.ceil(stop_s * rate_hz)) + 1, len(probs)))
-  for column, (axis, name) in enumerate(zip(axes[1:], classes, strict=True)):
-    _draw_events(axis, recording.times_s(name), "reference", REFERENCE, 0.55, 1.08)
-    _draw_events(axis, estimates.get(name, ()), "estimate", ESTIMATE, -0.08, 0.45)
-    axis.fill_between(frames / rate_hz, probs[frames, column], color="0.35", lw=0, step="mid", label="probability")
-    axis.set(ylabel=name, ylim=(-0.1, 1.1), yticks=(0, 1))
-  axes[1].legend(loc="upper right", ncols=3, fontsize="x-small")
+  for axis, name, column in zip(axes[1:], classes, np.asarray(probs).T, strict=True):
+    if recording.is_labelled(name) and name in recording.events:
+      times_s = recording.times_s(name)
+      axis.vlines(times_s, 0, 1.45, color=REFERENCE, lw=0.8, alpha=0.5)
+      axis.plot(times_s, np.full(len(times_s), 1.45), "D", color=REFERENCE, ms=4, label="reference")
+    times_s = np.asarray(estimates.get(name, ()))
+    axis.plot(times_s, np.full(len(times_s), 1.18), "v", color=ESTIMATE, ms=5, label="estimate")
+    frames_s = np.arange(len(column)) / extractor.frame_rate_hz
+    axis.fill_between(frames_s, column, color=PROBABILITY, lw=0.6, step="mid", label="probability")
+    axis.set(ylabel=name, ylim=(0, 1.65), yticks=(0, 1))
+  handles = {label: handle for axis in axes[1:] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+  figure.legend(handles.values(), handles, loc="outside upper right", ncols=len(handles), fontsize="small")
   axes[-1].set(xlabel="time [s]", xlim=(start_s, stop_s))
   return figure
 
@@ -75,24 +86,32 @@ def save(figure, path: str | os.PathLike) -> None:
 
 def _draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: float) -> None:
   rate_hz = recording.sample_rate_hz
-  signal = recording.signal[int(start_s * rate_hz) : int(stop_s * rate_hz)]
   if isinstance(extractor, features.LogMel):
-    # One column per hop, centred on its frame as the network sees it.
-    half = extractor.window_samples // 2
-    level = np.asarray(extractor.decibels(np.pad(signal, half).astype(np.float32))).T
-    axis.imshow(
-      level,
-      origin="lower",
-      aspect="auto",
-      cmap="magma",
-      vmin=level.max() - 70,
-      extent=(start_s, start_s + level.shape[1] / extractor.frame_rate_hz, 0, len(level)),
-    )
-    axis.set(ylabel="mel band")
+    _draw_spectrogram(axis, recording, extractor, start_s, stop_s)
     return
-  axis.plot(start_s + np.arange(len(signal)) / rate_hz, signal, color="0.2", lw=0.8)
+  samples = np.arange(int(start_s * rate_hz), min(int(np.ceil(stop_s * rate_hz)) + 1, len(recording.signal)))
+  color = "0.2" if recording.signal.ndim == 1 or recording.signal.shape[1] == 1 else None
+  axis.plot(samples / rate_hz, recording.signal[samples], color=color, lw=0.8)
   axis.set(ylabel="signal")
 
 
-def _draw_events(axis, times_s, label: str, color: str, low: float, high: float) -> None:
-  axis.vlines(np.asarray(times_s), low, high, color=color, lw=1.4, label=label)
+def _draw_spectrogram(axis, recording: Recording, extractor: features.LogMel, start_s: float, stop_s: float) -> None:
+  """Mel levels of every frame, each column as wide as a hop and centred on its frame."""
+  import librosa
+
+  rate_hz = extractor.frame_rate_hz
+  first, stop = int(start_s * rate_hz), int(np.ceil(stop_s * rate_hz)) + 1
+  half = extractor.window_samples // 2
+  cut = input_pipeline.cut_signal(
+    recording.signal,
+    first * extractor.hop_samples - half,
+    (stop - first - 1) * extractor.hop_samples + 2 * half,
+  )
+  level = np.asarray(extractor.decibels(cut[:, 0])).T
+  extent = ((first - 0.5) / rate_hz, (stop - 0.5) / rate_hz, -0.5, len(level) - 0.5)
+  axis.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=level.max() - 70, extent=extent)
+  high_hz = extractor.high_hz or extractor.sample_rate_hz / 2
+  centres_hz = librosa.mel_frequencies(extractor.num_mels + 2, fmin=extractor.low_hz, fmax=high_hz)[1:-1]
+  shown_hz = [hz for hz in (100, 500, 1_000, 2_000, 4_000, 8_000, 16_000) if centres_hz[0] <= hz <= centres_hz[-1]]
+  axis.set_yticks(np.interp(shown_hz, centres_hz, np.arange(len(centres_hz))), [f"{hz / 1000:g}" for hz in shown_hz])
+  axis.set(ylabel="mel band [kHz]")

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 import tqdm
 
-from softloc_jax import checkpoints, data, evaluation, input_pipeline, objective, plots, predict, run_log
+from softloc_jax import checkpoints, data, evaluation, input_pipeline, objective, predict, run_log
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
@@ -79,7 +79,7 @@ def make_train_step(
   def update(params, opt_state, batch, step):
     loss, grads = jax.value_and_grad(loss_of)(params, batch, step)
     updates, opt_state = optimizer.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, {"loss": loss, "grad_norm": optax.global_norm(grads)}
+    return optax.apply_updates(params, updates), opt_state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
   def train_step(state: TrainState, batch: Mapping[str, Array]):
     params, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, None))(
@@ -118,8 +118,48 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
   splits = data.load(config.data)
   run = _Run(config, workdir, network, splits)
   checkpoints.write_config(workdir, json.loads(config.to_json()))
-  state, notes = run.train()
-  return run.finish(state, notes)
+  run.train()
+  results = evaluate(config, workdir, network=network, recordings=splits["test"])
+  checkpoints.replace_text(workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
+  return results
+
+
+def evaluate(
+  config: Any,
+  workdir: str | os.PathLike,
+  *,
+  network: Network,
+  recordings: Sequence[Recording],
+  out: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+  """Scores the reported checkpoint of a workdir on recordings.
+
+  Args:
+    config: of the training.
+    workdir: of the training.
+    network: the config's.
+    recordings: with their true events.
+    out: gets `predictions/` and `figures/`; None is the workdir.
+
+  Returns:
+    Metrics as `train_and_evaluate` describes them.
+
+  Raises:
+    FileNotFoundError: no checkpoint yet.
+  """
+  state, notes = restore_reported(config, workdir, network)
+  per_replica = evaluation.evaluate_replicas(
+    config, network, state.params, notes["calibration"], recordings, out=pathlib.Path(out or workdir)
+  )
+  replicas = [{"seed": seed} | one for seed, one in zip(_seeds(config), per_replica, strict=True)]
+  return run_log.to_json(evaluation.summarize(replicas) | {"step": int(state.step)})
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+  """The metrics, one a line."""
+  for key, value in sorted(results.items()):
+    if isinstance(value, float):
+      print(f"{key:32s} {value:9.3f}")
 
 
 def restore_reported(config: Any, workdir: str | os.PathLike, network: Network) -> tuple[TrainState, dict[str, Any]]:
@@ -181,8 +221,8 @@ class _Run:
     """Recordings with the labels that training may see."""
     return input_pipeline.with_label_noise(self.splits[split], self.config.label_noise, seed)
 
-  def train(self) -> tuple[TrainState, dict[str, Any]]:
-    """The state to report, best or last, and its notes (calibration)."""
+  def train(self) -> None:
+    """Trains to the end, from the last checkpoint if there is one."""
     config = self.config
     state = init_state(self.network, self.optimizer, self.seeds, self.mesh)
     iterator = input_pipeline.make_iterator(
@@ -204,7 +244,6 @@ class _Run:
     finally:
       saved.close()
       iterator.close()
-    return restore_reported(config, self.workdir, self.network)
 
   def _steps(self, state, done: int, iterator, saved: checkpoints.Checkpoints, log: run_log.RunLog) -> None:
     config = self.config
@@ -220,7 +259,7 @@ class _Run:
         state, scalars = step_fn(state, batch)
         pending.append(scalars)
         if step % config.log_every == 0 or step == config.num_steps:
-          line = {f"train/{k}": float(v) for k, v in _mean(pending).items()}
+          line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}
           pending.clear()
           if not np.isfinite(line["train/loss"]):
             raise FloatingPointError(f"the loss is {line['train/loss']} at step {step}; try a lower learning rate")
@@ -243,56 +282,9 @@ class _Run:
       probs = [evaluation.probabilities(x[replica]) for x in logits]
       calibration, count_error = self.decoder.calibrate(probs, given)
       estimates = [self.decoder(p, calibration)[0] for p in probs]
-      found = evaluation.score(estimates, given, self.network.classes, window_s=self.config.score_window_s)
+      found = evaluation.score(
+        estimates, given, classes=self.network.classes, window_s=self.config.score_window_s
+      )
       scores.append({"f1_given_labels": found["f1"], "count_error": count_error})
       chosen.append(calibration._asdict())
-    return {f"validation/{k}": float(v) for k, v in _mean(scores).items()}, {"calibration": chosen}
-
-  def finish(self, state: TrainState, notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Final metrics on the test recordings, with predictions and figures."""
-    recordings = self.splits["test"]
-    logits = self._logits(state, recordings)
-    per_replica = [
-      self._score_replica(replica, seed, [evaluation.probabilities(x[replica]) for x in logits], notes)
-      for replica, seed in enumerate(self.seeds)
-    ]
-    results = summarize(per_replica) | {"step": int(state.step)}
-    results = run_log.to_json(results)
-    checkpoints.replace_text(self.workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
-    return results
-
-  def _score_replica(self, replica: int, seed: int, probs: Sequence[np.ndarray], notes) -> dict[str, Any]:
-    """Decodes, writes and scores what one replica says of the test recordings."""
-    config, recordings, classes = self.config, self.splits["test"], self.network.classes
-    calibration = evaluation.Calibration(**notes["calibration"][replica])
-    folder = self.workdir / "predictions" / ("" if len(self.seeds) == 1 else f"seed_{seed}")
-    estimates = []
-    for number, (one, p) in enumerate(zip(recordings, probs, strict=True)):
-      times, confidence = self.decoder(p, calibration)
-      evaluation.write_predictions(folder, one.id, times, confidence)
-      estimates.append(times)
-      if replica == 0 and number < config.num_figures:
-        figure = self.workdir / "figures" / f"{one.id}.png"
-        plots.save_recording(figure, one, self.network.extractor, p, times, classes)
-
-    def score(chosen: slice) -> dict[str, float]:
-      return evaluation.score(estimates[chosen], recordings[chosen], classes, window_s=config.score_window_s)
-
-    return score(slice(None)) | {
-      "seed": seed,
-      "calibration": calibration._asdict(),
-      "recordings": {one.id: score(slice(i, i + 1)) for i, one in enumerate(recordings)},
-    }
-
-
-def summarize(per_replica: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Mean of each metric over the replicas, `<metric>/seed_std` if there are several, and `replicas` whole."""
-  numbers = [{k: v for k, v in one.items() if isinstance(v, float)} for one in per_replica]
-  results: dict[str, Any] = _mean(numbers)
-  if len(per_replica) > 1:
-    results |= {f"{key}/seed_std": float(np.std([one[key] for one in numbers], ddof=1)) for key in numbers[0]}
-  return results | {"replicas": [dict(one) for one in per_replica]}
-
-
-def _mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-  return {key: float(np.mean([np.asarray(one[key]) for one in scalars])) for key in scalars[0]}
+    return {f"validation/{k}": float(v) for k, v in evaluation.mean(scores).items()}, {"calibration": chosen}

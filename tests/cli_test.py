@@ -6,7 +6,7 @@ from click.testing import CliRunner
 import numpy as np
 import pytest
 import soundfile
-from train_test import small
+from small_config import small
 
 from configs.weak import drums
 from softloc_jax import cli, train

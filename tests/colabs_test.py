@@ -13,6 +13,7 @@ import pytest
 REPO = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPO / "colabs").glob("*.ipynb"))
 MAX_CELL_LINES = 15
+CELL_TIMEOUT_S = 900  # on two idle cores the longest cell takes one minute
 
 # Figures that a notebook draws, at least.
 NUM_FIGURES = {"01_losses.ipynb": 8}
@@ -21,11 +22,15 @@ NUM_FIGURES = {"01_losses.ipynb": 8}
 CHECKS = {
   "01_losses.ipynb": """
 import inspect
-public = {name for name, one in inspect.getmembers(losses, inspect.isfunction) if one.__module__ == losses.__name__}
-public = {name for name in public if not name.startswith("_")} - {"alpha_schedule"}
+functions = {
+  name for name, one in inspect.getmembers(losses, inspect.isfunction)
+  if inspect.getmodule(one) is losses
+}
+public = {name for name in functions if not name.startswith("_")} - {"alpha_schedule"}
 assert set(LOSSES) == public, set(LOSSES) ^ public
 
-wants_sharp = {name: (value[:, 1] > value[:, 0]).tolist() for name, value in values.items()}  # label right, off
+# With the label right, and with it off.
+wants_sharp = {name: (value[:, 1] > value[:, 0]).tolist() for name, value in values.items()}
 for name in ("cross_entropy", "softmax_cross_entropy", "soft_bootstrap", "focal", "soft_localization"):
   assert wants_sharp[name] == [True, False], name
 assert wants_sharp["one_sided_smoothing"] == [False, False]
@@ -79,7 +84,7 @@ def execute(notebook, *, folder: pathlib.Path, scratch: pathlib.Path) -> None:
   }
   manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
   client = nbclient.NotebookClient(
-    notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}}
+    notebook, km=manager, timeout=CELL_TIMEOUT_S, resources={"metadata": {"path": str(folder)}}
   )
   client.execute(env=environment, cleanup_kc=True)
 

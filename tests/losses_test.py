@@ -109,27 +109,30 @@ class Case(NamedTuple):
 
 
 CASES = {
-  "count_nll": Case(losses.count_nll, dict(max_count=NUM_FRAMES), "counts", naive_count_nll),
-  "count_nll, last bin": Case(losses.count_nll, dict(max_count=2), "counts", naive_count_nll),
-  "soft_localization": Case(losses.soft_localization, dict(softness=1.5), "labels", naive_soft_localization),
+  "count_nll": Case(losses.count_nll, {"max_count": NUM_FRAMES}, "counts", naive_count_nll),
+  "count_nll, last bin": Case(losses.count_nll, {"max_count": 2}, "counts", naive_count_nll),
+  "soft_localization": Case(losses.soft_localization, {"softness": 1.5}, "labels", naive_soft_localization),
   "softloc": Case(
-    losses.softloc, dict(softness=1.5, alpha=0.3, max_count=5, smoothing_weight=4.0), "labels", naive_softloc
+    losses.softloc,
+    {"softness": 1.5, "alpha": 0.3, "max_count": 5, "smoothing_weight": 4.0},
+    "labels",
+    naive_softloc,
   ),
   "one_sided_smoothing": Case(
-    losses.one_sided_smoothing, dict(softness=1.5), "labels", naive_one_sided_smoothing
+    losses.one_sided_smoothing, {"softness": 1.5}, "labels", naive_one_sided_smoothing
   ),
-  "cross_entropy": Case(losses.cross_entropy, dict(positive_weight=3.0), "labels", naive_cross_entropy),
+  "cross_entropy": Case(losses.cross_entropy, {"positive_weight": 3.0}, "labels", naive_cross_entropy),
   "softmax_cross_entropy": Case(
-    losses.softmax_cross_entropy, dict(class_weights=(0.5, 2.0, 0.1)), "one-hot", naive_softmax_cross_entropy
+    losses.softmax_cross_entropy, {"class_weights": (0.5, 2.0, 0.1)}, "one-hot", naive_softmax_cross_entropy
   ),
   "widened_cross_entropy": Case(
-    losses.widened_cross_entropy, dict(width=2), "labels", naive_widened_cross_entropy
+    losses.widened_cross_entropy, {"width": 2}, "labels", naive_widened_cross_entropy
   ),
-  "soft_bootstrap": Case(losses.soft_bootstrap, dict(beta=0.8), "labels", naive_soft_bootstrap),
-  "focal": Case(losses.focal, dict(gamma=2.0, alpha=0.25), "labels", naive_focal),
-  "focal, small gamma": Case(losses.focal, dict(gamma=0.5, alpha=0.9), "labels", naive_focal),
+  "soft_bootstrap": Case(losses.soft_bootstrap, {"beta": 0.8}, "labels", naive_soft_bootstrap),
+  "focal": Case(losses.focal, {"gamma": 2.0, "alpha": 0.25}, "labels", naive_focal),
+  "focal, small gamma": Case(losses.focal, {"gamma": 0.5, "alpha": 0.9}, "labels", naive_focal),
   "shift_tolerant": Case(
-    losses.shift_tolerant, dict(tolerance=1, positive_weight=2.0), "labels", naive_shift_tolerant
+    losses.shift_tolerant, {"tolerance": 1, "positive_weight": 2.0}, "labels", naive_shift_tolerant
   ),
 }
 every_loss = pytest.mark.parametrize("name", CASES)
@@ -300,7 +303,9 @@ def test_extreme_logits_have_finite_losses_and_gradients(name):
   patterns = [[1e4], [-1e4], [1e4, -1e4], [1e4, 0, -1e4, 1e-4, 100], [-1e4, 30, 88.8, -104, 1e4, 17]]
   targets = [batch.target]
   if CASES[name].target == "counts":
-    targets = [np.broadcast_to(np.array(count)[:, None], (3, 2)) for count in ([0, 0, 0], LENGTHS, [11, 1, 8])]
+    targets = [
+      np.broadcast_to(np.array(count)[:, None], (3, 2)) for count in ([0, 0, 0], LENGTHS, [11, 1, 8])
+    ]
   for pattern, target in itertools.product(patterns, targets):
     values, gradients = compiled(name)(fill(name, batch, pattern, real=True).logits, target, batch.where)
     assert np.isfinite(values).all(), (pattern, target)
@@ -357,7 +362,7 @@ def test_an_impossible_count_costs_infinitely_much_and_teaches_nothing(alpha, co
   @jax.jit
   def values_and_gradient(logits, counts):
     def total(logits):
-      arguments = dict(max_count=4, where=batch.where, reduce_fn=None)
+      arguments = {"max_count": 4, "where": batch.where, "reduce_fn": None}
       if alpha is None:
         values = losses.count_nll(logits, counts, **arguments)
       else:
@@ -373,7 +378,9 @@ def test_an_impossible_count_costs_infinitely_much_and_teaches_nothing(alpha, co
   others = np.array([[True, True], [False, True], [True, True]])
   np.testing.assert_array_equal(np.asarray(values)[others], np.asarray(expected)[others])
   assert np.isfinite(gradient).all()
-  np.testing.assert_array_equal(np.moveaxis(gradient, 1, 2)[others], np.moveaxis(expected_gradient, 1, 2)[others])
+  np.testing.assert_array_equal(
+    np.moveaxis(gradient, 1, 2)[others], np.moveaxis(expected_gradient, 1, 2)[others]
+  )
   if alpha is None:
     np.testing.assert_array_equal(gradient[1, :, 0], 0)
 
@@ -381,9 +388,11 @@ def test_an_impossible_count_costs_infinitely_much_and_teaches_nothing(alpha, co
 def test_softloc_without_weight_on_counting_is_soft_localization():
   batch = make_batch("softloc")
   counts = np.full((3, 2), 99)
-  arguments = dict(softness=1.5, where=batch.where, reduce_fn=None)
+  arguments = {"softness": 1.5, "where": batch.where, "reduce_fn": None}
   found = losses.softloc(batch.logits, batch.target, alpha=0.0, max_count=4, counts=counts, **arguments)
-  np.testing.assert_allclose(found, losses.soft_localization(batch.logits, batch.target, **arguments), rtol=1e-6)
+  np.testing.assert_allclose(
+    found, losses.soft_localization(batch.logits, batch.target, **arguments), rtol=1e-6
+  )
 
 
 def test_softloc_takes_counts_that_the_labels_do_not_show():
@@ -410,7 +419,7 @@ def test_positive_weight_of_each_class():
 
 def test_plain_cross_entropy_is_the_limit_of_its_relatives():
   batch = make_batch("cross_entropy")
-  arguments = dict(where=batch.where, reduce_fn=None)
+  arguments = {"where": batch.where, "reduce_fn": None}
   expected = losses.cross_entropy(batch.logits, batch.target, **arguments)
   for relative in (
     functools.partial(losses.widened_cross_entropy, width=0),
@@ -448,7 +457,9 @@ def test_alpha_schedule():
   steps = np.array([0, 1000, 1200, 1500, 1899, 1900, 2000, 10**7])
   found = losses.alpha_schedule(steps, start=1000, length=1000)
   np.testing.assert_allclose(found, [0.2, 0.2, 0.2, 0.5, 0.899, 0.9, 0.9, 0.9], rtol=1e-5)
-  np.testing.assert_allclose(losses.alpha_schedule(1500, start=1000, length=1000, low=0.6, high=1), 0.6, rtol=1e-6)
+  np.testing.assert_allclose(
+    losses.alpha_schedule(1500, start=1000, length=1000, low=0.6, high=1), 0.6, rtol=1e-6
+  )
   assert jax.jit(lambda step: losses.alpha_schedule(step, start=0, length=10))(5) == 0.5
   with pytest.raises(ValueError, match="length is 0; expected a positive number of steps"):
     losses.alpha_schedule(3, start=3, length=0)

@@ -50,6 +50,21 @@ def test_one_logit_per_frame_and_class(changes, causal):
     assert logits.dtype == jnp.float32
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (4, 2), (5, 3), (4, 4)])
+def test_strided_logits_belong_to_their_frames(kernel, stride):
+  # Only the first convolution, so that a logit sees just the frames of its own step and the kernel's reach.
+  model = make_model(conv_features=(16,), conv_kernel=(kernel, 1), recurrent=None, time_stride=stride)
+  frames = np.zeros((1, 23, 8, 2), np.float32)
+  moved = np.repeat(frames, 23, axis=0)
+  moved[np.arange(23), np.arange(23)] = 1.0
+  logits = call(model, np.concatenate([frames, moved]))
+  assert logits.shape == (24, 23, 3)  # 23 frames are no whole number of steps
+  changed = (np.abs(logits[1:] - logits[0]) > 1e-6).any(-1)  # [frame that was moved, logit]
+  assert changed.diagonal().all()
+  t, s = np.nonzero(changed)
+  assert np.abs(t - s).max() < kernel
+
+
 @pytest.mark.parametrize("changes", [{"recurrent": "lstm", "conv_pool": 2}, {"merge_bins": True, "conv_kernel": (4, 1), "recurrent": None}])
 def test_causal_logits_ignore_what_comes_later_and_others_do_not(changes):
   frames = random_frames(1, 20, 8, 2)
@@ -129,6 +144,10 @@ def test_gradients_are_finite_and_reach_every_parameter():
     ({"conv_pool": 4}, "conv_pool has 4; expected 1 to 2, the bins that are left"),
     ({"conv_pool": 0}, "conv_pool has 0"),
     ({"merge_bins": True, "conv_pool": 2}, "conv_pool has 2; expected 1 to 1"),
+    ({"time_stride": 4}, "time_stride is 4; expected 1 to 3"),
+    ({"time_stride": 0}, "time_stride is 0"),
+    ({"time_stride": 2, "causal": True}, "time_stride is 2; expected 1 to 1"),
+    ({"time_stride": 2, "conv_features": ()}, "time_stride is 2; expected 1 to 1"),
     ({"width": 3}, "'crnn': .*'width'; expected conv_features, conv_kernel"),
   ],
 )

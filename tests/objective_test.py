@@ -10,33 +10,33 @@ from softloc_jax import losses, objective
 
 RATE_HZ = 50.0
 CONFIGS = {
-  "count_nll": dict(max_count=5),
-  "soft_localization": dict(softness_s=0.04),
-  "softloc": dict(
-    softness_s=0.04,
-    max_count=5,
-    smoothing_weight=4.0,
-    alpha_low=0.2,
-    alpha_high=0.9,
-    ramp_start=0.5,
-    ramp_end=0.9,
-  ),
-  "one_sided_smoothing": dict(softness_s=0.04),
-  "cross_entropy": dict(positive_weight=2.0),
-  "widened_cross_entropy": dict(width_s=0.06),
-  "soft_bootstrap": dict(beta=0.9),
-  "focal": dict(gamma=1.5),
-  "shift_tolerant": dict(tolerance_s=0.04, positive_weight=2.0),
+  "count_nll": {"max_count": 5},
+  "soft_localization": {"softness_s": 0.04},
+  "softloc": {
+    "softness_s": 0.04,
+    "max_count": 5,
+    "smoothing_weight": 4.0,
+    "alpha_low": 0.2,
+    "alpha_high": 0.9,
+    "ramp_start": 0.5,
+    "ramp_end": 0.9,
+  },
+  "one_sided_smoothing": {"softness_s": 0.04},
+  "cross_entropy": {"positive_weight": 2.0},
+  "widened_cross_entropy": {"width_s": 0.06},
+  "soft_bootstrap": {"beta": 0.9},
+  "focal": {"gamma": 1.5},
+  "shift_tolerant": {"tolerance_s": 0.04, "positive_weight": 2.0},
 }
 # The same calls in frames: 0.04 s are 2 frames at 50 Hz, 0.06 s are 3.
 IN_FRAMES = {
-  "soft_localization": dict(softness=2.0),
-  "one_sided_smoothing": dict(softness=2.0),
-  "cross_entropy": dict(positive_weight=2.0),
-  "widened_cross_entropy": dict(width=3),
-  "soft_bootstrap": dict(beta=0.9),
-  "focal": dict(gamma=1.5),
-  "shift_tolerant": dict(tolerance=2, positive_weight=2.0),
+  "soft_localization": {"softness": 2.0},
+  "one_sided_smoothing": {"softness": 2.0},
+  "cross_entropy": {"positive_weight": 2.0},
+  "widened_cross_entropy": {"width": 3},
+  "soft_bootstrap": {"beta": 0.9},
+  "focal": {"gamma": 1.5},
+  "shift_tolerant": {"tolerance": 2, "positive_weight": 2.0},
 }
 
 
@@ -79,7 +79,9 @@ def test_counting_reads_the_counts(batch, logits):
   np.testing.assert_allclose(make("count_nll")(logits, batch, 0), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("step", "alpha"), [(0, 0.2), (500, 0.2), (580, 0.2), (700, 0.5), (860, 0.9), (1000, 0.9)])
+@pytest.mark.parametrize(
+  ("step", "alpha"), [(0, 0.2), (500, 0.2), (580, 0.2), (700, 0.5), (860, 0.9), (1000, 0.9)]
+)
 def test_the_ramp_of_softloc(step, alpha, batch, logits):
   # From 50% of the 1000 steps (alpha would be 0) to 90% (would be 1), kept between 0.2 and 0.9.
   found = make("softloc")(logits, batch, jnp.asarray(step))
@@ -99,16 +101,24 @@ def test_objectives_train(name, batch, logits):
 
 
 def test_unknown_names_and_arguments():
-  with pytest.raises(ValueError, match="loss.name is 'hinge'; expected one of count_nll, soft_localization"):
+  with pytest.raises(ValueError, match=r"loss.name is 'hinge'; expected one of count_nll, soft_localization"):
     objective.from_config({"name": "hinge"}, frame_rate_hz=RATE_HZ, num_steps=10)
-  with pytest.raises(ValueError, match="loss.name is None; expected one of count_nll"):
+  with pytest.raises(ValueError, match=r"loss.name is None; expected one of count_nll"):
     objective.from_config({"gamma": 2.0}, frame_rate_hz=RATE_HZ, num_steps=10)
-  with pytest.raises(ValueError, match="loss.focal takes gamma; the config gives alpha, gamma"):
+  with pytest.raises(ValueError, match=r"loss.focal takes gamma; the config gives alpha, gamma"):
     make("focal", alpha=0.5)
-  with pytest.raises(ValueError, match="loss.soft_localization takes softness_s; the config gives nothing"):
+  with pytest.raises(ValueError, match=r"loss.soft_localization takes softness_s; the config gives nothing"):
     objective.from_config({"name": "soft_localization"}, frame_rate_hz=RATE_HZ, num_steps=10)
-  with pytest.raises(ValueError, match=r"loss.soft_localization takes softness_s; the config gives softness$"):
+  with pytest.raises(
+    ValueError, match=r"loss.soft_localization takes softness_s; the config gives softness$"
+  ):
     objective.from_config({"name": "soft_localization", "softness": 2.0}, frame_rate_hz=RATE_HZ, num_steps=10)
+
+
+@pytest.mark.parametrize("name", ["count_nll", "softloc"])
+def test_a_count_needs_bins(name):
+  with pytest.raises(ValueError, match=r"loss.max_count is 0; expected 1 or more"):
+    make(name, max_count=0)
 
 
 def test_a_ramp_has_to_rise():

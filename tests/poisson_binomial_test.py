@@ -103,7 +103,8 @@ def test_posterior_is_the_share_of_subsets():
 
 
 @pytest.mark.parametrize(
-  ("low", "high"), [(2, 4), (0, 0), (0, 8), (-3, 1), (5, 99), (8, 8), (0.5, 2.5), (3, 2), (9, 12), (-5, -1), (1.2, 1.8)]
+  ("low", "high"),
+  [(2, 4), (0, 0), (0, 8), (-3, 1), (5, 99), (8, 8), (0.5, 2.5), (3, 2), (9, 12), (-5, -1), (1.2, 1.8)],
 )
 def test_interval_is_the_sum_of_its_counts(low, high):
   logits = random_logits(4, 8)
@@ -211,7 +212,9 @@ def impossible_count(logits, counts):
 
 @pytest.mark.parametrize("count", [-1, 7, 1.5, np.nan])
 def test_impossible_counts(count):
-  values, gradients, together, marginals = impossible_count(random_logits(10, 3, 6), np.array([2.0, count, 6.0]))
+  values, gradients, together, marginals = impossible_count(
+    random_logits(10, 3, 6), np.array([2.0, count, 6.0])
+  )
   np.testing.assert_array_equal(np.isfinite(values), [True, False, True])
   assert values[1] == -np.inf
   np.testing.assert_array_equal(gradients[1], 0)
@@ -225,7 +228,9 @@ def test_impossible_counts(count):
 
 def test_counts_beyond_the_mask_are_impossible():
   where = np.array([True, True, False, False])
-  np.testing.assert_array_equal(np.isfinite(log_prob(np.zeros(4), np.arange(5), where=where)), [1, 1, 1, 0, 0])
+  np.testing.assert_array_equal(
+    np.isfinite(log_prob(np.zeros(4), np.arange(5), where=where)), [1, 1, 1, 0, 0]
+  )
   assert log_interval_prob(np.zeros(4), 3, 4, max_count=4, where=where) == -np.inf
 
 
@@ -346,11 +351,15 @@ def adversarial_logits(draw, num_frames):
   generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
   scale = draw(st.sampled_from([0.5, 3.0, 10.0, 30.0, 60.0]))
   if kind == "free":
-    return np.array(draw(st.lists(st.floats(-60, 60, width=32), min_size=num_frames, max_size=num_frames)), np.float32)
+    return np.array(
+      draw(st.lists(st.floats(-60, 60, width=32), min_size=num_frames, max_size=num_frames)), np.float32
+    )
   logits = {
     "normal": lambda: generator.normal(0, scale, num_frames),
     "saturated": lambda: generator.choice([-scale, scale], num_frames),
-    "bimodal": lambda: np.where(generator.random(num_frames) < 0.1, scale, -scale) + generator.normal(0, 1, num_frames),
+    "bimodal": lambda: (
+      np.where(generator.random(num_frames) < 0.1, scale, -scale) + generator.normal(0, 1, num_frames)
+    ),
     "constant": lambda: np.full(num_frames, generator.uniform(-scale, scale)),
     "uniform": lambda: generator.uniform(-scale, scale, num_frames),
     "tiny": lambda: np.full(num_frames, -np.log(num_frames)) + generator.normal(0, 0.1, num_frames),
@@ -375,7 +384,12 @@ def test_accuracy_on_adversarial_logits(logits, data):
 @pytest.mark.parametrize("count", [0, 3, 200, 400])
 def test_accuracy_of_long_sequences(count):
   generator = np.random.default_rng(19)
-  rows = [generator.normal(0, 10, 400), generator.choice([-60, 60], 400), np.full(400, -7.3), np.full(400, 0.1)]
+  rows = [
+    generator.normal(0, 10, 400),
+    generator.choice([-60, 60], 400),
+    np.full(400, -7.3),
+    np.full(400, 0.1),
+  ]
   rows += [np.where(generator.random(400) < 0.1, 30, -30), np.full(400, -np.log(400))]
   logits = np.array(rows, np.float32)
   expected = np.array([log_pmf_float64(row)[count] for row in logits])

@@ -58,7 +58,8 @@ def moving_sum(reach):
     kernel = jnp.ones(2 * reach + 1)
     return weight * jax.vmap(lambda x: jnp.convolve(x, kernel, mode="same"))(signal[..., 0])[..., None]
 
-  return types.SimpleNamespace(extractor=features.SignalFrames(100.0), apply=apply, shapes=shapes)
+  extractor = features.SignalFrames(100.0)
+  return types.SimpleNamespace(extractor=extractor, apply=apply, shapes=shapes, time_stride=1)
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 13, 64, 103])
@@ -99,6 +100,18 @@ def test_convolutions_do_not_feel_the_chunks(feature_config, chunk):
   assert found.shape == expected.shape == (1, num_frames, 2)
   np.testing.assert_allclose(found[:, 4:-4], expected[:, 4:-4], atol=1e-5)
   assert np.ptp(expected) > 0.1
+
+
+def test_chunks_fall_on_the_steps_of_a_stride():
+  network = make_network(time_stride=3)
+  params = random_params(network)
+  signal = random_signal(100)
+  predictor = Predictor(network, chunk_frames=16, context_frames=10)
+  found, expected = predictor.logits(params, signal), whole(network, params, signal)
+  np.testing.assert_allclose(found[:, 12:-12], expected[:, 12:-12], atol=1e-5)
+  # It matters: a pass that starts one frame later is another one.
+  shifted = whole(network, params, signal[1:])
+  assert np.abs(shifted[:, 12:-12] - expected[:, 13:-12]).max() > 0.01
 
 
 def test_recurrent_layers_forget_and_replicas_do_not_mix():

@@ -8,41 +8,16 @@ import subprocess
 import sys
 import time
 
-from ml_collections import ConfigDict
 import numpy as np
 import pytest
+from small_config import SMALL, small
 
 from configs.misaligned import drums as misaligned_drums
 from configs.weak import drums
 from softloc_jax import train
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
-
-# Small enough to train in seconds, with every part of the real one.
-SMALL = {
-  "num_steps": 40,
-  "eval_every": 8,
-  "log_every": 4,
-  "batch_size": 8,
-  "num_figures": 1,
-  "optimizer.warmup_steps": 4,
-  "progress": False,
-  "data.num_train": 3,
-  "data.num_validation": 2,
-  "data.num_test": 2,
-  "data.duration_s": 4.0,
-  "features.num_mels": 16,
-  "model.conv_features": (8, 8),
-  "model.recurrent_units": 8,
-  "loss.max_count": 15,
-  "window.max_s": 1.0,
-  "window.min_s": 0.5,
-}
-
-
-def small(config: ConfigDict, **changes) -> ConfigDict:
-  config.update_from_flattened_dict(SMALL | changes)
-  return config
+STEADY = {"loss.ramp_start": 1.0, "loss.ramp_end": 2.0}  # a loss that means the same at every step
 
 
 def small_command(workdir: pathlib.Path) -> list[str]:
@@ -55,7 +30,7 @@ def small_command(workdir: pathlib.Path) -> list[str]:
 def trained(tmp_path_factory):
   """One small training of two seeds, shared by the tests that only look at its results."""
   workdir = tmp_path_factory.mktemp("trained")
-  config = small(misaligned_drums.get_config("softloc,noise_ms=20,num_replicas=2"))
+  config = small(misaligned_drums.get_config("softloc,noise_ms=20,num_replicas=2"), **STEADY)
   return workdir, config, train.train_and_evaluate(config, workdir)
 
 
@@ -79,7 +54,7 @@ def test_writes_what_it_promises(trained):
 def test_replicas_equal_single_trainings(trained, tmp_path):
   # A seed trained beside another is the seed trained alone: nothing leaks along the replica axis.
   workdir, _, results = trained
-  alone = small(misaligned_drums.get_config("softloc,noise_ms=20,seed=1"))
+  alone = small(misaligned_drums.get_config("softloc,noise_ms=20,seed=1"), **STEADY)
   single = train.train_and_evaluate(alone, tmp_path)
   assert single["replicas"][0]["f1"] == pytest.approx(results["replicas"][1]["f1"], abs=0.02)
   both = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -90,7 +65,7 @@ def test_replicas_equal_single_trainings(trained, tmp_path):
 def test_training_lowers_the_loss(trained):
   lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
   losses = [line["train/loss"] for line in lines if "train/loss" in line]
-  assert losses[-1] < 0.8 * losses[0]
+  assert losses[-1] < 0.95 * losses[0]
 
 
 def test_finished_run_is_not_trained_again(trained):
@@ -151,7 +126,7 @@ from jax.sharding import Mesh
 from configs.weak import drums
 from softloc_jax import data, input_pipeline, objective, train
 from softloc_jax.network import Network
-from train_test import small
+from small_config import small
 config = small(drums.get_config("synthetic,num_replicas=2"))
 network = Network.from_config(config)
 recordings = data.load(config.data)["train"]

@@ -26,7 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.name = f"ecg {args.variant} {args.noise_ms:g} ms"
   config.label_noise.scale_s = args.noise_ms / 1000
   config.window.segments = False  # labels are times: windows may lie anywhere
-  config.window.min_s = 1.5
+  config.window.min_s, config.window.max_s = 1.5, 2.0
   config.window.border_search_s = 0.4  # half a beat at 75 a minute
   common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=1.0)
   return config.lock()

@@ -35,8 +35,9 @@ class CRNN(nnx.Module):
     rngs: where the parameters come from.
 
   Raises:
-    ValueError: an unknown recurrent layer, pooling that does not match the convolutions or the bins, or
-      a causal network with a stride (it would have to see the later frames of a step).
+    ValueError: an unknown recurrent layer, pooling that does not match the convolutions or the bins, a
+      stride beyond what the first convolution spans (it would skip frames), or a causal network with a
+      stride (it would have to see the later frames of a step).
   """
 
   def __init__(
@@ -62,8 +63,9 @@ class CRNN(nnx.Module):
       raise ValueError(f"conv_pool has {len(pools)} entries; expected {len(conv_features)}, one per convolution")
     if recurrent is not None and recurrent not in _CELLS:
       raise ValueError(f"recurrent is {recurrent!r}; expected one of {', '.join(_CELLS)} or None")
-    if time_stride < 1 or (causal and time_stride > 1):
-      raise ValueError(f"time_stride is {time_stride}; expected 1{'' if causal else ' or more'}")
+    most = 1 if causal or not conv_features else conv_kernel[0]
+    if not 1 <= time_stride <= most:
+      raise ValueError(f"time_stride is {time_stride}; expected 1 to {most} (the frames of the kernel; 1 if causal)")
     bins, channels = (1, frame_shape[0] * frame_shape[1]) if merge_bins else frame_shape
     self.pools = tuple(pools)
     self.merge_bins, self.residual, self.causal = merge_bins, residual, causal

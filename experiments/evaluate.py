@@ -1,0 +1,47 @@
+"""Scores a trained network again: on another split, at other tolerances, or on other recordings.
+
+  python -m experiments.evaluate --workdir=DIR --split=validation --window_ms=20
+  python -m experiments.evaluate --workdir=DIR --data_dir=OTHER
+
+The settings are those of the workdir; what is written goes to `DIR/evaluation_<split>_<tolerance>ms/`.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from softloc_jax import checkpoints, data, train
+from softloc_jax.network import Network
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
+_SPLIT = flags.DEFINE_enum("split", "test", data.SPLITS, "Which recordings.")
+_WINDOW_MS = flags.DEFINE_float("window_ms", 50.0, "Tolerance in milliseconds.", lower_bound=0.0)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Other place of the data set than at training.")
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+  workdir = pathlib.Path(_WORKDIR.value)
+  try:
+    config = ConfigDict(checkpoints.read_config(workdir))
+    config.score_window_s = _WINDOW_MS.value / 1000
+    if _DATA_DIR.value is not None:
+      config.data.data_dir = _DATA_DIR.value
+    recordings = data.load(config.data)[_SPLIT.value]
+    out = workdir / f"evaluation_{_SPLIT.value}_{_WINDOW_MS.value:g}ms"
+    results = train.evaluate(
+      config, workdir, network=Network.from_config(config), recordings=recordings, out=out
+    )
+  except (FileNotFoundError, ValueError, ImportError) as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+  checkpoints.replace_text(out / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
+  train.print_results(results)
+  print(f"written to {out}")
+
+
+if __name__ == "__main__":
+  app.run(main)

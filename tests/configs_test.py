@@ -1,0 +1,180 @@
+"""Every config file: all variants build, the docstring's command is one of them, mistakes are named."""
+
+import importlib
+import json
+import pathlib
+import re
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict, config_flags
+import pytest
+
+from configs import common
+from configs.misaligned import ecg as misaligned_ecg
+from configs.weak import ecg
+from softloc_jax import evaluation, input_pipeline, objective, predict, train
+from softloc_jax.network import Network
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+FILES = sorted(str(p.relative_to(REPO)) for p in REPO.glob("configs/*/*.py") if p.name != "__init__.py")
+NEEDED = {"configs/weak/folder.py": ",data_dir=x", "configs/misaligned/folder.py": ",data_dir=x"}
+
+
+def load(path):
+  return importlib.import_module(path.removesuffix(".py").replace("/", "."))
+
+
+def variants_of(path):
+  """The variants that a config names when it is asked for another one."""
+  with pytest.raises(ValueError, match=r"config argument 'none-such': expected a variant") as caught:
+    load(path).get_config("none-such")
+  return re.search(r"a variant \((.*)\)", str(caught.value)).group(1).split(", ")
+
+
+VARIANTS = [(path, variant) for path in FILES for variant in variants_of(path)]
+
+
+def check_builds(config):
+  """Builds every part of a training, and traces a batch through it without computing anything."""
+  loss_fn = None
+
+  def per_class(key):
+    nonlocal loss_fn
+    network = Network.from_config(config)
+    rate_hz = network.extractor.frame_rate_hz
+    windows = input_pipeline.Windows.from_config(config.window, rate_hz)
+    frames, classes = windows.crop_frames, len(network.classes)
+    num_samples = network.extractor.sample_range(0, frames)[1]
+    logits = network.apply(network.init(key), jnp.zeros((2, num_samples, network.extractor.num_channels)))
+    assert logits.shape == (2, frames, classes)
+    batch = {
+      "labels": jnp.zeros((2, frames, classes)),
+      "counts": jnp.zeros((2, classes), jnp.int32),
+      "where": jnp.ones((2, frames), bool),
+    }
+    loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
+    predict.Predictor.from_config(network, config.predict)
+    evaluation.Decoder(config.decode, network.classes, rate_hz)
+    return loss_fn(logits, batch, jnp.zeros((), jnp.int32))
+
+  found = jax.eval_shape(per_class, jax.random.key(0))
+  assert found.shape == (2, len(config.data.classes))
+  train.make_optimizer(config.optimizer, config.num_steps)
+
+
+@pytest.mark.parametrize(("path", "variant"), VARIANTS)
+def test_every_variant_builds(path, variant):
+  config = load(path).get_config(variant + NEEDED.get(path, ""))
+  assert config.is_locked
+  check_builds(config)
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_docstring_has_a_command_that_works(path):
+  text = load(path).__doc__
+  assert "python -m experiments.train" in text
+  (arg,) = re.findall(rf"--config={path}:(\S+)", text)
+  assert "--workdir=" in text
+  config = load(path).get_config(arg)
+  assert config.is_locked
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_without_an_argument_it_is_the_first_variant(path):
+  if path in NEEDED:  # a folder has no default
+    assert variants_of(path)
+    return
+  assert load(path).get_config() == load(path).get_config("") == load(path).get_config(variants_of(path)[0])
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_unknown_keys_are_named(path):
+  with pytest.raises(ValueError, match=r"config argument 'none_such=1': no such key; expected .*seed"):
+    load(path).get_config("none_such=1")
+
+
+def test_a_config_as_a_workdir_keeps_it_builds_too():
+  config = misaligned_ecg.get_config("softloc,noise_ms=50")
+  check_builds(ConfigDict(json.loads(config.to_json())))
+
+
+def parse(arg):
+  return common.parse_arg(arg, variants=("big", "small"), seed=0, rate=0.5, name="x", fast=False)
+
+
+def test_arguments_have_the_type_of_their_default():
+  assert parse(None).to_dict() == {"variant": "big", "seed": 0, "rate": 0.5, "name": "x", "fast": False}
+  found = parse("small,seed=-3,rate=2,name=a=b/c.d,fast=True")
+  assert found.to_dict() == {"variant": "small", "seed": -3, "rate": 2.0, "name": "a=b/c.d", "fast": True}
+  assert isinstance(found.rate, float)
+
+
+@pytest.mark.parametrize(
+  ("arg", "message"),
+  [
+    ("huge", r"'huge': expected a variant \(big, small\) or key=value"),
+    ("small,sed=1", r"'sed=1': no such key; expected fast, name, rate, seed"),
+    ("seed=1.5", r"'seed=1.5': expected a value like 0"),
+    ("seed=one", r"'seed=one': expected a value like 0"),
+    ("seed=", r"'seed=': expected a value like 0"),
+    ("seed=True", r"'seed=True': expected a value like 0"),
+    ("fast=1", r"'fast=1': expected a value like False"),
+    ("rate='a'", r"expected a value like 0\.5"),
+    ("seed=1,seed=2", r"'seed=2': given twice"),
+    ("big,small", r"'small': given twice"),
+  ],
+)
+def test_bad_arguments_are_named(arg, message):
+  with pytest.raises(ValueError, match=f"config argument {message}"):
+    parse(arg)
+
+
+def parse_flags(*args):
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file("config", None, "", flag_values=values)
+  values(["train", f"--config={REPO / 'configs/weak/drums.py'}:synthetic", *args])
+  return values.config
+
+
+def test_overrides_on_the_command_line():
+  config = parse_flags("--config.num_steps=7", "--config.optimizer.learning_rate=1e-3", "--config.model.conv_features=(8,8)")
+  assert (config.num_steps, config.optimizer.learning_rate, config.model.conv_features) == (7, 1e-3, (8, 8))
+
+
+@pytest.mark.parametrize("key", ["nonexistent", "model.nonexistent", "nonexistent.key"])
+def test_an_override_of_nothing_is_refused(key):
+  with pytest.raises((AttributeError, KeyError), match="nonexistent"):
+    parse_flags(f"--config.{key}=1")
+
+
+def flat(config):
+  return dict(ConfigDict(config).items()) and {
+    f"{key}.{sub}" if isinstance(value, ConfigDict) else key: (value[sub] if isinstance(value, ConfigDict) else value)
+    for key, value in config.items()
+    for sub in (value if isinstance(value, ConfigDict) else [None])
+  }
+
+
+@pytest.mark.parametrize("path", ["configs/misaligned/drums.py", "configs/misaligned/ecg.py"])
+def test_compared_losses_share_everything_else(path):
+  first, *others = (flat(load(path).get_config(f"{name},noise_ms=50")) for name in common.MISALIGNED_LOSSES)
+  for other in others:
+    differing = {key for key in first | other if first.get(key) != other.get(key)}
+    own = {key for key in differing if key.startswith("loss.")}
+    assert own and differing - own <= {"name", "decode.method", "decode.softness_s"}
+  assert first["label_noise.scale_s"] == 0.05 and first["window.segments"] is False
+
+
+def test_ecg_folds_test_each_record_once_and_keep_splits_apart():
+  tested = []
+  for fold in range(len(ecg.FOLDS)):
+    data = ecg.get_config(f"fold={fold}").data
+    splits = [set(data[split]) for split in ("train", "validation", "test")]
+    assert all(splits) and sum(map(len, splits)) == len(set.union(*splits))
+    tested += data.test
+  assert len(tested) == len(set(tested)) == sum(map(len, ecg.FOLDS))
+  for fold in (-1, len(ecg.FOLDS)):
+    with pytest.raises(ValueError, match=rf"fold={fold}: expected 0 to 1"):
+      ecg.get_config(f"fold={fold}")

@@ -1,0 +1,100 @@
+"""Figures: what is drawn where, and files that are whole."""
+
+import numpy as np
+import pytest
+
+from softloc_jax import features, plots
+from softloc_jax.data.recording import Recording
+
+LOG_MEL = features.LogMel(sample_rate_hz=8_000, hop_samples=80, window_samples=256, num_mels=20)
+SIGNAL = features.SignalFrames(100.0)
+CLASSES = ("KD", "SD")
+
+
+def make_recording(extractor, *, channels=None, **changes):
+  """Four seconds with a click at 1 and 3 s."""
+  num_samples = int(4 * extractor.sample_rate_hz)
+  signal = 1e-3 * np.random.default_rng(0).standard_normal(num_samples).astype(np.float32)
+  signal[[num_samples // 4, 3 * num_samples // 4]] = 1.0
+  if channels:
+    signal = np.repeat(signal[:, None], channels, axis=1)
+  events = {"KD": np.array([1.0]), "SD": np.array([3.0])}
+  return Recording("take 1", signal, float(extractor.sample_rate_hz), events).replace(**changes)
+
+
+def make_probs():
+  probs = np.zeros((400, 2))
+  probs[100, 0] = probs[300, 1] = 0.9
+  return probs
+
+
+def draw(extractor, recording, **kwargs):
+  return plots.recording_figure(recording, extractor, make_probs(), {"KD": [1.02]}, CLASSES, **kwargs)
+
+
+def marks(axis, label):
+  """Times of the markers with this label."""
+  return [x for line in axis.get_lines() if line.get_label() == label for x in line.get_xdata()]
+
+
+@pytest.mark.parametrize(
+  ("extractor", "channels"), [(LOG_MEL, None), (LOG_MEL, 1), (SIGNAL, None), (SIGNAL, 1), (SIGNAL, 3)]
+)
+def test_a_png_and_nothing_else(tmp_path, extractor, channels):
+  path = tmp_path / "new" / "take.png"
+  recording = make_recording(extractor, channels=channels)
+  for _ in range(2):
+    plots.save_recording(path, recording, extractor, make_probs(), {"KD": [1.02]}, CLASSES)
+  assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+  assert path.stat().st_size > 5_000
+  assert [one.name for one in path.parent.iterdir()] == ["take.png"]
+
+
+@pytest.mark.parametrize("extractor", [LOG_MEL, SIGNAL])
+def test_events_and_probabilities_are_at_their_times(extractor):
+  figure = draw(extractor, make_recording(extractor))
+  top, kick, snare = figure.axes
+  assert (kick.get_ylabel(), snare.get_ylabel(), snare.get_xlabel()) == ("KD", "SD", "time [s]")
+  assert top.get_title(loc="left") == "take 1"
+  assert marks(kick, "reference") == [1.0] and marks(kick, "estimate") == [1.02]
+  assert marks(snare, "reference") == [3.0] and marks(snare, "estimate") == []
+  for axis, time_s in ((kick, 1.0), (snare, 3.0)):
+    outline = axis.collections[-1].get_paths()[0].vertices
+    assert outline[outline[:, 1] > 0.8][:, 0] == pytest.approx(time_s, abs=0.5 / extractor.frame_rate_hz + 1e-9)
+  assert kick.get_xlim() == (0.0, 4.0)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.4567])
+def test_the_spectrogram_shows_a_click_where_it_is(start_s):
+  (image,) = draw(LOG_MEL, make_recording(LOG_MEL), start_s=start_s, length_s=2.0).axes[0].get_images()
+  left, right, _, _ = image.get_extent()
+  level = np.asarray(image.get_array()).sum(axis=0)
+  centres_s = left + (np.arange(len(level)) + 0.5) * (right - left) / len(level)
+  assert (right - left) / len(level) == pytest.approx(0.01)
+  assert centres_s[level.argmax()] == pytest.approx(1.0, abs=1e-9)
+  assert left <= start_s and right >= start_s + 2.0
+
+
+def test_a_stretch_ends_with_the_recording():
+  figure = draw(SIGNAL, make_recording(SIGNAL), start_s=2.5, length_s=10.0)
+  assert figure.axes[0].get_xlim() == (2.5, 4.0)
+  assert figure.axes[0].get_lines()[0].get_xdata()[[0, -1]].tolist() == [2.5, 3.99]
+
+
+def legend_of(figure):
+  return {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_the_legend_names_what_is_there():
+  assert legend_of(draw(SIGNAL, make_recording(SIGNAL))) == {"reference", "estimate", "probability"}
+  # Nothing is known of a recording without events, nor of a class that was not annotated.
+  unknown = make_recording(SIGNAL, events={})
+  assert legend_of(draw(SIGNAL, unknown)) == {"estimate", "probability"}
+  figure = draw(SIGNAL, make_recording(SIGNAL, labelled={"KD": False}))
+  assert marks(figure.axes[1], "reference") == [] and marks(figure.axes[2], "reference") == [3.0]
+
+
+@pytest.mark.parametrize("stretch", [{"start_s": 4.0}, {"start_s": -1.0}, {"length_s": 0.0}])
+def test_a_stretch_outside_the_recording_is_refused(stretch):
+  with pytest.raises(ValueError, match=r"recording 'take 1': start_s is .*expected a stretch of its 4\.000 s"):
+    draw(SIGNAL, make_recording(SIGNAL), **stretch)

@@ -57,14 +57,18 @@ def parse_arg(arg: str | None, *, variants: tuple[str, ...], **defaults):
     ConfigDict with `variant` and the keys.
 
   Raises:
-    ValueError: an unknown variant or key, or a value of another type.
+    ValueError: an unknown variant or key, one given twice, or a value of another type.
 
   >>> parse_arg("synthetic,seed=3", variants=("synthetic",), seed=0).seed
   3
   """
   values = ConfigDict({"variant": variants[0], **defaults})
+  given = set()
   for part in filter(None, (arg or "").split(",")):
     key, has_value, text = part.partition("=")
+    if (key if has_value else "variant") in given:
+      raise ValueError(f"config argument {part!r}: given twice")
+    given.add(key if has_value else "variant")
     if not has_value:
       if key not in variants:
         raise ValueError(f"config argument {part!r}: expected a variant ({', '.join(variants)}) or key=value")

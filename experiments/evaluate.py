@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from softloc_jax import checkpoints, data, train
@@ -25,6 +25,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Other place of the data set t
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+  logging.set_verbosity(logging.WARNING)  # orbax tells every step it takes
   workdir = pathlib.Path(_WORKDIR.value)
   try:
     config = ConfigDict(checkpoints.read_config(workdir))

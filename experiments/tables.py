@@ -14,7 +14,7 @@ import os
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 import tqdm
@@ -80,7 +80,7 @@ def ecg(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps: 
     for fold in range(len(weak_ecg.FOLDS)):
       config = make(f"data_dir={data_dir},num_replicas={seeds},fold={fold}")
       with config.unlocked():
-        config.progress = jobs == 1
+        config.progress = False  # the cells have a bar of their own; a resumed table may have other jobs
         config.num_steps = num_steps or config.num_steps
       configs[cell_name(*cell, fold)] = config
   results = run_cells(configs, workdir, jobs)
@@ -178,6 +178,7 @@ def ecg_figure(cells: Mapping[tuple, Sequence[Mapping]]):
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+  logging.set_verbosity(logging.WARNING)  # orbax tells every step it takes
   workdir = pathlib.Path(_WORKDIR.value) / _TABLE.value
   try:
     {"ecg": ecg}[_TABLE.value](_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)

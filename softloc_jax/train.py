@@ -237,7 +237,7 @@ class _Run:
       done = saved.latest_step or 0
       if done:
         state, _ = saved.restore(done, state, iterator)
-        logging.info("resuming %s at step %d", self.workdir, done)
+        logging.warning("resuming %s at step %d", self.workdir, done)
       log = run_log.RunLog(self.workdir, resume_step=done)
       self._steps(state, done, iterator, saved, log)
       log.close()

@@ -79,20 +79,21 @@ def test_other_settings_in_the_same_workdir_are_refused(trained):
   workdir, config, _ = trained
   other = config.copy_and_resolve_references()
   other.optimizer.learning_rate = 1e-4
-  with pytest.raises(ValueError, match=r"optimizer\.learning_rate = 0\.002, not 0\.0001"):
+  with pytest.raises(ValueError, match=r"optimizer\.learning_rate = 0\.003, not 0\.0001"):
     train.train_and_evaluate(other, workdir)
 
 
 def test_killed_at_any_moment_ends_the_same(tmp_path):
   environment = os.environ | {"PYTHONPATH": str(REPO), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
 
-  def run(workdir, **kwargs):
-    return subprocess.Popen(
-      small_command(workdir), cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kwargs
-    )
+  log = tmp_path / "log"
+
+  def run(workdir):
+    with log.open("w") as file:
+      return subprocess.Popen(small_command(workdir), cwd=REPO, env=environment, stdout=file, stderr=file)
 
   whole = run(tmp_path / "whole")
-  assert whole.wait(timeout=300) == 0, whole.stderr.read().decode()[-2000:]
+  assert whole.wait(timeout=300) == 0, log.read_text()[-2000:]
   killed_at = []
   for wanted in (1, 3):  # while or just after writing that many checkpoints
     victim = run(tmp_path / "killed")
@@ -109,7 +110,7 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
     killed_at.append(max(int(p.name) for p in folder.iterdir() if p.name.isdigit()))
   assert killed_at[0] < 40 and killed_at[0] <= killed_at[1] < 40
   last = run(tmp_path / "killed")
-  assert last.wait(timeout=300) == 0, last.stderr.read().decode()[-2000:]
+  assert last.wait(timeout=300) == 0, log.read_text()[-2000:]
   assert (tmp_path / "killed" / "results.json").read_text() == (tmp_path / "whole" / "results.json").read_text()
 
   def history(workdir):

@@ -24,6 +24,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config = folder.get_config(f"{args.kind},{keys}").unlock()
   config.name = f"folder {args.variant}"
   config.window.segments = False  # labels are times: windows may lie anywhere
+  config.window.min_s, config.window.max_s = 1.0, 2.0
   common.set_misaligned_loss(
     config, args.variant, softness_s=args.softness_ms / 1000, max_count=31, smoothing_weight=5.0
   )

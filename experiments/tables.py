@@ -138,7 +138,7 @@ def ecg_markdown(cells: Mapping[tuple, Sequence[Mapping]]) -> str:
   lines += _table(cells, easy, "time_error_ms/std", "{:.1f} ± {:.1f}")
   lines += ["### F1 of every record", "", f"| training | {' | '.join(records)} |", "|---" * (len(records) + 1) + "|"]
   for (row, noise_ms), recordings in cells.items():
-    scores = " | ".join("{:.3f} ± {:.3f}".format(*spread(recordings, [r], "f1")) for r in records)
+    scores = " | ".join(_entry(recordings, [r], "f1", "{:.3f} ± {:.3f}") for r in records)
     lines.append(f"| {row}, {'counts' if noise_ms is None else f'{noise_ms} ms'} | {scores} |")
   return "\n".join(lines) + "\n"
 
@@ -148,10 +148,15 @@ def _table(cells: Mapping, records: Sequence[str], metric: str, form: str) -> li
     return ["no such record", ""]
   lines = [f"| training labels moved by | {' | '.join(f'{n} ms' for n in NOISE_MS)} |", "|---" * (len(NOISE_MS) + 1) + "|"]
   for row in ROWS.values():
-    entries = [form.format(*spread(cells[row, n], records, metric)) for n in NOISE_MS]
+    entries = [_entry(cells[row, n], records, metric, form) for n in NOISE_MS]
     lines.append(f"| {row} | {' | '.join(entries)} |")
-  lines.append(f"| LoCo (counts, no times) | {form.format(*spread(cells['LoCo', None], records, metric))} |" + " |" * 3)
+  lines.append(f"| LoCo (counts, no times) | {_entry(cells['LoCo', None], records, metric, form)} |" + " |" * 3)
   return [*lines, ""]
+
+
+def _entry(recordings: Sequence[Mapping], records: Sequence[str], metric: str, form: str) -> str:
+  mean, std = spread(recordings, records, metric)
+  return "none" if np.isnan(mean) else form.format(mean, std)
 
 
 def ecg_figure(cells: Mapping[tuple, Sequence[Mapping]]):
@@ -171,7 +176,7 @@ def ecg_figure(cells: Mapping[tuple, Sequence[Mapping]]):
     axis.axhspan(mean - std, mean + std, color="0.3", alpha=0.15, lw=0)
     axis.set(title=f"{name}\n({', '.join(members)})", xlabel="std of the label noise [ms]", xticks=NOISE_MS)
   axes[0].set(ylabel="F1 at ±50 ms", ylim=(0, 1.03))
-  axes[0].legend(loc="lower left", fontsize="small")
+  figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
   return figure
 
 

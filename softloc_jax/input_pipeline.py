@@ -293,18 +293,25 @@ def report_collisions(recordings: Sequence[Recording], frame_rate_hz: float) -> 
   return totals
 
 
-def with_label_noise(recordings: Sequence[Recording], config: Any, seed: int) -> list[Recording]:
-  """The recordings with their events moved once (`config.kind`, `config.scale_s`), by a seed and their id."""
+def with_label_noise(
+  recordings: Sequence[Recording], config: Any, seed: int, *, frame_rate_hz: float | None = None
+) -> list[Recording]:
+  """The recordings with their events moved once (`config.kind`, `config.scale_s`), by a seed and their id.
+
+  The frame rate matters to noise of kind "rounded" only, which moves events by whole frames.
+  """
   if not config.scale_s:
     return list(recordings)
   moved, clipped = [], 0
   for recording in recordings:
     rng = np.random.default_rng((seed, 2, stable_hash(recording.id)))
-    result, num_clipped = noise.misalign_recording(rng, recording, kind=config.kind, scale_s=config.scale_s)
+    result, num_clipped = noise.misalign_recording(
+      rng, recording, kind=config.kind, scale_s=config.scale_s, frame_rate_hz=frame_rate_hz
+    )
     moved.append(result)
     clipped += num_clipped
   if clipped:
-    logging.info("label noise put %d events on the edge of their recording", clipped)
+    logging.warning("label noise put %d events on the edge of their recording", clipped)
   return moved
 
 

@@ -219,7 +219,10 @@ class _Run:
 
   def _given(self, split: str, seed: int) -> list[Recording]:
     """Recordings with the labels that training may see."""
-    return input_pipeline.with_label_noise(self.splits[split], self.config.label_noise, seed)
+    rate_hz = self.network.extractor.frame_rate_hz
+    return input_pipeline.with_label_noise(
+      self.splits[split], self.config.label_noise, seed, frame_rate_hz=rate_hz
+    )
 
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""

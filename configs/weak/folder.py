@@ -30,6 +30,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     seed=0,
     num_replicas=1,
   )
+  if not args.data_dir:
+    raise ValueError("config argument data_dir=... is missing: the folder of your recordings")
   base = drums if args.variant == "audio" else ecg
   config = base.get_config(f"seed={args.seed},num_replicas={args.num_replicas}").unlock()
   config.name = "folder"

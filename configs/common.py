@@ -74,7 +74,9 @@ def parse_arg(arg: str | None, *, variants: tuple[str, ...], **defaults):
         raise ValueError(f"config argument {part!r}: expected a variant ({', '.join(variants)}) or key=value")
       values.variant = key
     elif key not in defaults:
-      raise ValueError(f"config argument {part!r}: no such key; expected {', '.join(sorted(defaults)) or 'none'}")
+      raise ValueError(
+        f"config argument {part!r}: no such key; expected {', '.join(sorted(defaults)) or 'none'}"
+      )
     else:
       values[key] = _as_type_of(defaults[key], text, part)
   return values

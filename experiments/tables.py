@@ -28,7 +28,9 @@ _TABLE = flags.DEFINE_enum("table", None, ["ecg"], "Which table.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell; they run together.", lower_bound=1)
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1)
+_JOBS = flags.DEFINE_integer(
+  "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
+)
 _STEPS = flags.DEFINE_integer("num_steps", None, "Shorter trainings than the configs', to try things.")
 
 NOISE_MS = (0, 50, 100, 200)
@@ -116,7 +118,9 @@ def groups(records: Sequence[str]) -> dict[str, list[str]]:
   }
 
 
-def spread(recordings: Sequence[Mapping[str, Mapping]], records: Sequence[str], metric: str) -> tuple[float, float]:
+def spread(
+  recordings: Sequence[Mapping[str, Mapping]], records: Sequence[str], metric: str
+) -> tuple[float, float]:
   """Mean over records, then mean and standard deviation over seeds; a record without a value is left out."""
   values = [[one[r][metric] for r in records if one[r][metric] is not None] for one in recordings]
   means = [np.mean(v) for v in values if v]
@@ -130,13 +134,22 @@ def ecg_markdown(cells: Mapping[tuple, Sequence[Mapping]]) -> str:
   records = sorted(next(iter(cells.values()))[0])
   lines = []
   for group, members in groups(records).items():
-    lines += [f"### F1 at ±50 ms, {group} ({', '.join(members)})", "", *_table(cells, members, "f1", "{:.3f} ± {:.3f}")]
+    lines += [
+      f"### F1 at ±50 ms, {group} ({', '.join(members)})",
+      "",
+      *_table(cells, members, "f1", "{:.3f} ± {:.3f}"),
+    ]
   easy = groups(records)["neither paced nor hard"]
   lines += ["### Mean time error in ms, neither paced nor hard", ""]
   lines += _table(cells, easy, "time_error_ms/mean", "{:+.1f} ± {:.1f}")
   lines += ["### Standard deviation of the time error in ms, neither paced nor hard", ""]
   lines += _table(cells, easy, "time_error_ms/std", "{:.1f} ± {:.1f}")
-  lines += ["### F1 of every record", "", f"| training | {' | '.join(records)} |", "|---" * (len(records) + 1) + "|"]
+  lines += [
+    "### F1 of every record",
+    "",
+    f"| training | {' | '.join(records)} |",
+    "|---" * (len(records) + 1) + "|",
+  ]
   for (row, noise_ms), recordings in cells.items():
     scores = " | ".join(_entry(recordings, [r], "f1", "{:.3f} ± {:.3f}") for r in records)
     lines.append(f"| {row}, {'counts' if noise_ms is None else f'{noise_ms} ms'} | {scores} |")
@@ -146,11 +159,16 @@ def ecg_markdown(cells: Mapping[tuple, Sequence[Mapping]]) -> str:
 def _table(cells: Mapping, records: Sequence[str], metric: str, form: str) -> list[str]:
   if not records:
     return ["no such record", ""]
-  lines = [f"| training labels moved by | {' | '.join(f'{n} ms' for n in NOISE_MS)} |", "|---" * (len(NOISE_MS) + 1) + "|"]
+  lines = [
+    f"| training labels moved by | {' | '.join(f'{n} ms' for n in NOISE_MS)} |",
+    "|---" * (len(NOISE_MS) + 1) + "|",
+  ]
   for row in ROWS.values():
     entries = [_entry(cells[row, n], records, metric, form) for n in NOISE_MS]
     lines.append(f"| {row} | {' | '.join(entries)} |")
-  lines.append(f"| LoCo (counts, no times) | {_entry(cells['LoCo', None], records, metric, form)} |" + " |" * 3)
+  lines.append(
+    f"| LoCo (counts, no times) | {_entry(cells['LoCo', None], records, metric, form)} |" + " |" * 3
+  )
   return [*lines, ""]
 
 

@@ -31,16 +31,22 @@ def constant_offset(
   Raises:
     ValueError: lists of unequal length, or settings that are not positive.
 
-  >>> constant_offset([np.array([1.0, 2.0, 3.5])], [np.array([0.97, 1.97, 3.47])], softness_s=0.1, max_offset_s=0.3)
+  >>> labels_s, estimates_s = np.array([1.0, 2.0, 3.5]), np.array([0.97, 1.97, 3.47])
+  >>> constant_offset([labels_s], [estimates_s], softness_s=0.1, max_offset_s=0.3)
   0.03
   """
   if len(labels_s) != len(estimates_s):
-    raise ValueError(f"{len(labels_s)} recordings with labels and {len(estimates_s)} with estimates; expected as many")
+    raise ValueError(
+      f"{len(labels_s)} recordings with labels and {len(estimates_s)} with estimates; expected as many"
+    )
   if not (softness_s > 0 and max_offset_s > 0):
     raise ValueError(f"softness_s is {softness_s} and max_offset_s {max_offset_s}; expected positive numbers")
   spread_s = np.sqrt(2) * softness_s  # both sides are smoothed
   reach_s = max_offset_s + 4 * spread_s
-  near = [_differences(np.sort(label), estimate, reach_s) for label, estimate in zip(labels_s, estimates_s, strict=True)]
+  near = [
+    _differences(np.sort(label), estimate, reach_s)
+    for label, estimate in zip(labels_s, estimates_s, strict=True)
+  ]
   differences = np.concatenate(near) if near else np.zeros(0)
   if not len(differences):
     return 0.0

@@ -28,7 +28,9 @@ class Checkpoints:
   def __init__(self, workdir: str | os.PathLike, *, best_metric: str):
     policy = ocp.checkpoint_managers
     # orbax ranks upwards, and of equals keeps the later one.
-    best = policy.BestN(get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False)
+    best = policy.BestN(
+      get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False
+    )
     options = ocp.CheckpointManagerOptions(
       preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), best]),
       best_fn=lambda metrics: metrics[best_metric],  # without it orbax does not store metrics
@@ -39,7 +41,12 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(pathlib.Path(workdir).absolute() / "checkpoints", options=options)
 
   def save(
-    self, step: int, state: Any, iterator: grain.DatasetIterator, metrics: Mapping[str, float], notes: Mapping[str, Any]
+    self,
+    step: int,
+    state: Any,
+    iterator: grain.DatasetIterator,
+    metrics: Mapping[str, float],
+    notes: Mapping[str, Any],
   ) -> None:
     """Writes a checkpoint; `metrics` holds the best metric, `notes` anything JSON can hold (thresholds)."""
     self._manager.save(
@@ -66,7 +73,9 @@ class Checkpoints:
       return None
     return min(steps, key=lambda step: (self._manager.metrics(step)[self._best_metric], -step))
 
-  def restore(self, step: int, like: Any, iterator: grain.DatasetIterator | None = None) -> tuple[Any, dict[str, Any]]:
+  def restore(
+    self, step: int, like: Any, iterator: grain.DatasetIterator | None = None
+  ) -> tuple[Any, dict[str, Any]]:
     """The state at a step, in the shape and sharding of `like`, and its notes; moves `iterator` there too."""
     args = {"state": ocp.args.StandardRestore(like), "notes": ocp.args.JsonRestore()}
     if iterator is not None:
@@ -121,4 +130,6 @@ def replace_text(path: str | os.PathLike, text: str) -> None:
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
   if not isinstance(tree, dict) or not tree:
     return {prefix: tree}
-  return {k: v for name, sub in tree.items() for k, v in _flatten(sub, f"{prefix}.{name}".lstrip(".")).items()}
+  return {
+    k: v for name, sub in tree.items() for k, v in _flatten(sub, f"{prefix}.{name}".lstrip(".")).items()
+  }

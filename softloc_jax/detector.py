@@ -11,8 +11,9 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from softloc_jax import checkpoints, evaluation, input_pipeline, plots, predict, train
-from softloc_jax.data import condition, event_files, mitdb, recording as recording_lib, signal_files
+from softloc_jax import checkpoints, checks, evaluation, plots, predict, train
+from softloc_jax.data import condition, event_files, mitdb, signal_files
+from softloc_jax.data import recording as recording_lib
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
@@ -91,7 +92,7 @@ class Detector:
     """
     recording_lib.validate(recording)
     recording = condition.condition(recording, **self.config.data.conditioning)
-    input_pipeline.check_signal(recording, self.network.extractor)
+    checks.check_signal(recording, self.network.extractor)
     probs = evaluation.probabilities(self._predictor.logits(self._params, recording.signal)[0])
     times_s, confidence = self._decoder(probs, self._calibration)
     return Detection(recording, times_s, confidence, probs, self.network)

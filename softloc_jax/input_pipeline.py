@@ -19,7 +19,7 @@ import zlib
 import grain
 import numpy as np
 
-from softloc_jax import events, features, noise
+from softloc_jax import checks, events, features, noise
 from softloc_jax.data.recording import Recording
 
 Batch = dict[str, np.ndarray]
@@ -48,7 +48,9 @@ class Windows:
 
   def __post_init__(self):
     if not 1 <= self.min_frames <= self.max_frames:
-      raise ValueError(f"window lengths are {self.min_frames} to {self.max_frames} frames; expected 1 <= min <= max")
+      raise ValueError(
+        f"window lengths are {self.min_frames} to {self.max_frames} frames; expected 1 <= min <= max"
+      )
     if self.context_frames < 0:
       raise ValueError(f"context_frames is {self.context_frames}; expected 0 or more")
 
@@ -96,7 +98,7 @@ class Crops:
     self._classes, self._seed = tuple(classes), seed
     self._extractor, self._windows = extractor, windows
     for recording in recordings:
-      check_signal(recording, extractor)
+      checks.check_signal(recording, extractor)
     self._num_frames = [extractor.num_frames(len(recording.signal)) for recording in recordings]
     pairs = zip(recordings, self._num_frames, strict=True)
     self._recordings = [_on_frames(one, total, extractor.frame_rate_hz) for one, total in pairs]
@@ -107,11 +109,11 @@ class Crops:
       self._frame_ends = np.cumsum(self._num_frames)
       self._label_frames = [_all_frames(one, extractor.frame_rate_hz) for one in self._recordings]
     for number, recording in enumerate(self._recordings):
-      check_counts(
+      checks.check_counts(
         recording,
-        windows,
         extractor.frame_rate_hz,
-        num_frames=self._num_frames[number],
+        shortest=min(windows.min_frames, self._num_frames[number]),
+        longest=windows.max_frames,
         segments=self._segments[number] if windows.segments else None,
       )
 
@@ -188,7 +190,9 @@ class Crops:
 def _all_frames(recording: Recording, frame_rate_hz: float) -> np.ndarray:
   """Frames of the events of all classes, sorted."""
   times_s = [np.asarray(times, np.float64) for times in recording.events.values()]
-  return np.sort(events.seconds_to_frames(np.concatenate(times_s), frame_rate_hz)) if times_s else np.zeros(0, int)
+  return (
+    np.sort(events.seconds_to_frames(np.concatenate(times_s), frame_rate_hz)) if times_s else np.zeros(0, int)
+  )
 
 
 def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
@@ -201,96 +205,12 @@ def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
   return out
 
 
-def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> None:
-  """Refuses a signal of another rate or other channels than the extractor is made for.
-
-  Raises:
-    ValueError: naming the recording, what it has and what was expected.
-  """
-  if recording.sample_rate_hz != extractor.sample_rate_hz:
-    raise ValueError(
-      f"recording {recording.id!r} has {recording.sample_rate_hz:g} samples per second; expected"
-      f" {extractor.sample_rate_hz:g}, features.sample_rate_hz (data.conditioning.sample_rate_hz resamples)"
-    )
-  channels = 1 if recording.signal.ndim == 1 else recording.signal.shape[1]
-  if channels != extractor.num_channels:
-    raise ValueError(
-      f"recording {recording.id!r} has {channels} channels; the features expect {extractor.num_channels}"
-    )
-
-
-def check_counts(
-  recording: Recording,
-  windows: Windows,
-  frame_rate_hz: float,
-  *,
-  num_frames: int,
-  segments: np.ndarray | None = None,
-) -> None:
-  """Refuses labels with more events in some window than it has frames: their count loss would be infinite.
-
-  Args:
-    recording: with its events.
-    windows: lengths that a window may have.
-    frame_rate_hz: frames per second.
-    num_frames: length of the recording.
-    segments: the windows `[n, 2]` that will be drawn; None if they may lie anywhere.
-
-  Raises:
-    ValueError: naming the recording, the class, the place and the numbers.
-  """
-  for label, times_s in recording.events.items():
-    frames = np.sort(events.seconds_to_frames(times_s, frame_rate_hz))
-    if segments is None:
-      found = _crowded_window(frames, min(windows.min_frames, num_frames), windows.max_frames)
-    else:
-      counts = np.diff(np.searchsorted(frames, segments), axis=1)[:, 0]
-      crowded = np.flatnonzero(counts > np.diff(segments, axis=1)[:, 0])
-      found = (*segments[crowded[0]], counts[crowded[0]]) if len(crowded) else None
-    if found is not None:
-      start, stop, count = found
-      raise ValueError(
-        f"recording {recording.id!r} has {count} events {label!r} in the {stop - start} frames from"
-        f" {start / frame_rate_hz:.3f} s ({(stop - start) / frame_rate_hz:.3f} s): a window of that length holds"
-        f" at most one event per frame and class"
-      )
-
-
-def _crowded_window(frames: np.ndarray, shortest: int, longest: int) -> tuple[int, int, int] | None:
-  """Start, stop and count of a window with more events than frames, of all that are possible."""
-  # `count` events fit no window of `count - 1` frames. Fewer than `shortest + 1` fit every window.
-  for count in range(shortest + 1, min(longest + 1, len(frames)) + 1):
-    spans = frames[count - 1 :] - frames[: len(frames) - count + 1] + 1
-    if spans.min() < count:
-      start = int(frames[spans.argmin()])
-      return start, start + count - 1, count
-  return None
-
-
 def _on_frames(recording: Recording, num_frames: int, frame_rate_hz: float) -> Recording:
   """The recording with events after the centre of its last frame put there, so that windows hold them."""
   last_s = (num_frames - 1) / frame_rate_hz
   return recording.replace(
     events={name: np.minimum(recording.times_s(name), last_s) for name in recording.events}
   )
-
-
-def report_collisions(recordings: Sequence[Recording], frame_rate_hz: float) -> dict[str, int]:
-  """Events that share a frame with another of their class, per class; logs a warning where there are any."""
-  totals: dict[str, int] = {}
-  for recording in recordings:
-    for label, times_s in recording.events.items():
-      frames = events.seconds_to_frames(times_s, frame_rate_hz)
-      totals[label] = totals.get(label, 0) + len(frames) - len(np.unique(frames))
-  for label, total in totals.items():
-    if total:
-      logging.warning(
-        "%d events %r share a frame of %.1f ms with another: counts keep them, frame labels cannot",
-        total,
-        label,
-        1e3 / frame_rate_hz,
-      )
-  return totals
 
 
 def with_label_noise(
@@ -316,7 +236,12 @@ def with_label_noise(
 
 
 def make_iterator(
-  replicas: Sequence[Crops], *, batch_size: int, num_steps: int, process_index: int = 0, process_count: int = 1
+  replicas: Sequence[Crops],
+  *,
+  batch_size: int,
+  num_steps: int,
+  process_index: int = 0,
+  process_count: int = 1,
 ) -> grain.DatasetIterator:
   """Batches `[R, B, ...]`, `B` this process's share of the batch; a grain iterator that orbax can save.
 

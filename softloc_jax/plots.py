@@ -64,7 +64,11 @@ def recording_figure(
     frames_s = np.arange(len(column)) / extractor.frame_rate_hz
     axis.fill_between(frames_s, column, color=PROBABILITY, lw=0.6, step="mid", label="probability")
     axis.set(ylabel=name, ylim=(0, 1.65), yticks=(0, 1))
-  handles = {label: handle for axis in axes[1:] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+  handles = {
+    label: handle
+    for axis in axes[1:]
+    for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+  }
   figure.legend(handles.values(), handles, loc="outside upper right", ncols=len(handles), fontsize="small")
   axes[-1].set(xlabel="time [s]", xlim=(start_s, stop_s))
   return figure
@@ -95,7 +99,9 @@ def _draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: 
   axis.set(ylabel="signal")
 
 
-def _draw_spectrogram(axis, recording: Recording, extractor: features.LogMel, start_s: float, stop_s: float) -> None:
+def _draw_spectrogram(
+  axis, recording: Recording, extractor: features.LogMel, start_s: float, stop_s: float
+) -> None:
   """Mel levels of every frame, each column as wide as a hop and centred on its frame."""
   import librosa
 
@@ -112,6 +118,10 @@ def _draw_spectrogram(axis, recording: Recording, extractor: features.LogMel, st
   axis.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=level.max() - 70, extent=extent)
   high_hz = extractor.high_hz or extractor.sample_rate_hz / 2
   centres_hz = librosa.mel_frequencies(extractor.num_mels + 2, fmin=extractor.low_hz, fmax=high_hz)[1:-1]
-  shown_hz = [hz for hz in (100, 500, 1_000, 2_000, 4_000, 8_000, 16_000) if centres_hz[0] <= hz <= centres_hz[-1]]
-  axis.set_yticks(np.interp(shown_hz, centres_hz, np.arange(len(centres_hz))), [f"{hz / 1000:g}" for hz in shown_hz])
+  shown_hz = [
+    hz for hz in (100, 500, 1_000, 2_000, 4_000, 8_000, 16_000) if centres_hz[0] <= hz <= centres_hz[-1]
+  ]
+  axis.set_yticks(
+    np.interp(shown_hz, centres_hz, np.arange(len(centres_hz))), [f"{hz / 1000:g}" for hz in shown_hz]
+  )
   axis.set(ylabel="mel band [kHz]")

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 import tqdm
 
-from softloc_jax import checkpoints, data, evaluation, input_pipeline, objective, predict, run_log
+from softloc_jax import checkpoints, checks, data, evaluation, input_pipeline, objective, predict, run_log
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
@@ -209,7 +209,9 @@ class _Run:
     self.optimizer = make_optimizer(config.optimizer, config.num_steps)
     self.predictor = predict.Predictor.from_config(network, config.predict)
     self.decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
-    input_pipeline.report_collisions(splits["train"], rate_hz)
+    for recording in [*splits["train"], *splits["validation"], *splits["test"]]:
+      checks.check_signal(recording, network.extractor)
+    checks.report_collisions(splits["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     self.crops = [
       input_pipeline.Crops(self._given("train", seed), network.classes, network.extractor, windows, seed)

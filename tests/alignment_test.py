@@ -10,7 +10,9 @@ def make_events(kind, rng, num_recordings=4, num_events=150):
   """True event times of some recordings: a steady pulse each, or random gaps."""
   recordings = []
   for _ in range(num_recordings):
-    gaps_s = np.full(num_events, rng.uniform(0.7, 0.9)) if kind == "periodic" else rng.uniform(0.25, 1.5, num_events)
+    gaps_s = (
+      np.full(num_events, rng.uniform(0.7, 0.9)) if kind == "periodic" else rng.uniform(0.25, 1.5, num_events)
+    )
     recordings.append(1.0 + np.cumsum(gaps_s))
   return recordings
 

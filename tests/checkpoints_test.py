@@ -15,7 +15,9 @@ METRIC = "validation/count_error"
 
 def make_state(step):
   params = {"conv": [jnp.full((2, 3), step, jnp.float32)], "bias": jnp.arange(2, dtype=jnp.bfloat16)}
-  return train.TrainState(step=jnp.asarray(step, jnp.int32), params=params, opt_state=({"count": jnp.asarray(step)},))
+  return train.TrainState(
+    step=jnp.asarray(step, jnp.int32), params=params, opt_state=({"count": jnp.asarray(step)},)
+  )
 
 
 def make_iterator():
@@ -38,7 +40,9 @@ def save_all(saved, errors):
   iterator = make_iterator()
   for number, error in enumerate(errors, start=1):
     next(iterator)
-    saved.save(10 * number, make_state(10 * number), iterator, {METRIC: error, "other": 0.0}, {"thresholds": [number]})
+    saved.save(
+      10 * number, make_state(10 * number), iterator, {METRIC: error, "other": 0.0}, {"thresholds": [number]}
+    )
 
 
 def test_state_notes_and_position_come_back(saved, tmp_path):

@@ -85,7 +85,7 @@ def test_the_docstring_has_a_command_that_works(path):
 @pytest.mark.parametrize("path", FILES)
 def test_without_an_argument_it_is_the_first_variant(path):
   if path in NEEDED:  # a folder has no default
-    with pytest.raises(ValueError, match="data_dir=... is missing"):
+    with pytest.raises(ValueError, match=r"data_dir=\.\.\. is missing"):
       load(path).get_config()
     return
   assert load(path).get_config() == load(path).get_config("") == load(path).get_config(variants_of(path)[0])
@@ -149,7 +149,9 @@ def parse_flags(monkeypatch):
 
 
 def test_overrides_on_the_command_line(parse_flags):
-  config = parse_flags("--config.num_steps=7", "--config.optimizer.learning_rate=1e-3", "--config.model.conv_features=(8,8)")
+  config = parse_flags(
+    "--config.num_steps=7", "--config.optimizer.learning_rate=1e-3", "--config.model.conv_features=(8,8)"
+  )
   assert (config.num_steps, config.optimizer.learning_rate, config.model.conv_features) == (7, 1e-3, (8, 8))
 
 
@@ -168,7 +170,9 @@ def flat(tree, prefix=""):
 
 @pytest.mark.parametrize("path", ["configs/misaligned/drums.py", "configs/misaligned/ecg.py"])
 def test_compared_losses_share_everything_else(path):
-  first, *others = (flat(load(path).get_config(f"{name},noise_ms=50").to_dict()) for name in common.MISALIGNED_LOSSES)
+  first, *others = (
+    flat(load(path).get_config(f"{name},noise_ms=50").to_dict()) for name in common.MISALIGNED_LOSSES
+  )
   for other in others:
     differing = {key for key in first | other if first.get(key) != other.get(key)}
     own = {key for key in differing if key.startswith("loss.")}

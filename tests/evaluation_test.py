@@ -50,12 +50,15 @@ def make_probs(recording, kind, *, offset_s=0.0, clutter=0.0, seed=0):
         probs[int(position) + 1, column] += 0.9 * share
       else:
         softness = SOFTNESS_S * RATE_HZ
-        probs[:, column] += np.exp(-0.5 * ((frames - position) / softness) ** 2) / (softness * np.sqrt(2 * np.pi))
+        probs[:, column] += np.exp(-0.5 * ((frames - position) / softness) ** 2) / (
+          softness * np.sqrt(2 * np.pi)
+        )
   return np.clip(probs, 0, 1)
 
 
 @pytest.mark.parametrize(
-  ("method", "kind", "error_s"), [("threshold", "sharp", 0.0051), ("mass", "split", 1e-6), ("peak_pick", "bump", 0.0051)]
+  ("method", "kind", "error_s"),
+  [("threshold", "sharp", 0.0051), ("mass", "split", 1e-6), ("peak_pick", "bump", 0.0051)],
 )
 def test_each_method_finds_the_events_of_the_output_it_is_for(method, kind, error_s):
   decoder = make_decoder(method=method)
@@ -181,7 +184,10 @@ def test_score_is_that_of_metrics():
 
 def test_the_summary_of_several_seeds():
   results = evaluation.summarize(
-    [{"seed": 3, "f1": 0.5, "num_matched": 7, "recordings": {}}, {"seed": 4, "f1": 0.9, "num_matched": 8, "recordings": {}}]
+    [
+      {"seed": 3, "f1": 0.5, "num_matched": 7, "recordings": {}},
+      {"seed": 4, "f1": 0.9, "num_matched": 8, "recordings": {}},
+    ]
   )
   assert results["f1"] == pytest.approx(0.7)
   assert results["f1/seed_std"] == pytest.approx(np.std([0.5, 0.9], ddof=1))
@@ -193,7 +199,9 @@ def test_the_summary_of_several_seeds():
 def test_predictions_are_read_back_as_events(tmp_path):
   recording = make_recordings(1)[0]
   decoder = make_decoder()
-  times_s, confidence = decoder(make_probs(recording, "split"), evaluation.Calibration([0.5, 0.5], [0.0, 0.0]))
+  times_s, confidence = decoder(
+    make_probs(recording, "split"), evaluation.Calibration([0.5, 0.5], [0.0, 0.0])
+  )
   for _ in range(2):  # a second evaluation replaces the first one's file
     evaluation.write_predictions(tmp_path / "new" / "folder", recording.id, times_s, confidence)
   path = tmp_path / "new" / "folder" / "take 0.csv"

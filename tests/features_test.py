@@ -37,7 +37,9 @@ def test_decibels_equal_librosa(settings, low_hz, high_hz):
   rate_hz, hop, window, num_mels = settings
   rng = np.random.default_rng(0)
   time_s = np.arange(rate_hz // 2) / rate_hz
-  signal = (0.3 * np.sin(2 * np.pi * 440 * time_s) + 0.1 * rng.standard_normal(len(time_s))).astype(np.float32)
+  signal = (0.3 * np.sin(2 * np.pi * 440 * time_s) + 0.1 * rng.standard_normal(len(time_s))).astype(
+    np.float32
+  )
   power = librosa.feature.melspectrogram(
     y=signal,
     sr=rate_hz,
@@ -158,7 +160,9 @@ def test_jit_and_batches_change_nothing(extractor):
 
 
 def test_from_config_builds_what_it_names():
-  assert features.from_config(ConfigDict({"kind": "signal", "sample_rate_hz": 100.0})) == features.SignalFrames(100.0)
+  assert features.from_config(
+    ConfigDict({"kind": "signal", "sample_rate_hz": 100.0})
+  ) == features.SignalFrames(100.0)
   mel = {"sample_rate_hz": 16_000, "hop_samples": 160, "window_samples": 512, "num_mels": 40}
   assert features.from_config({"kind": "log_mel", **mel}) == features.LogMel(**mel)
 
@@ -168,7 +172,10 @@ def test_from_config_builds_what_it_names():
   [
     ({"kind": "mfcc"}, "features.kind is 'mfcc'; expected one of signal, log_mel"),
     ({"sample_rate_hz": 1.0}, "features.kind is None"),
-    ({"kind": "signal", "sample_rate_hz": 1.0, "num_mels": 3}, r"'signal': .*'num_mels'; expected sample_rate_hz"),
+    (
+      {"kind": "signal", "sample_rate_hz": 1.0, "num_mels": 3},
+      r"'signal': .*'num_mels'; expected sample_rate_hz",
+    ),
     ({"kind": "log_mel", "sample_rate_hz": 1.0}, r"'log_mel': .*'hop_samples'"),
   ],
 )
@@ -188,4 +195,6 @@ def test_from_config_refuses_what_it_does_not_know(config, message):
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
   with pytest.raises(ValueError, match=message):
-    features.LogMel(**{"sample_rate_hz": 16_000, "hop_samples": 160, "window_samples": 512, "num_mels": 40} | changes)
+    features.LogMel(
+      **{"sample_rate_hz": 16_000, "hop_samples": 160, "window_samples": 512, "num_mels": 40} | changes
+    )

@@ -65,7 +65,10 @@ def test_strided_logits_belong_to_their_frames(kernel, stride):
   assert np.abs(t - s).max() < kernel
 
 
-@pytest.mark.parametrize("changes", [{"recurrent": "lstm", "conv_pool": 2}, {"merge_bins": True, "conv_kernel": (4, 1), "recurrent": None}])
+@pytest.mark.parametrize(
+  "changes",
+  [{"recurrent": "lstm", "conv_pool": 2}, {"merge_bins": True, "conv_kernel": (4, 1), "recurrent": None}],
+)
 def test_causal_logits_ignore_what_comes_later_and_others_do_not(changes):
   frames = random_frames(1, 20, 8, 2)
   later, earlier = frames.copy(), frames.copy()
@@ -158,4 +161,6 @@ def test_settings_that_cannot_work_are_refused(changes, message):
 
 def test_missing_settings_are_named():
   with pytest.raises(ValueError, match="'crnn': missing a required argument: 'conv_features'"):
-    models.from_config({"name": "crnn"}, frame_shape=(1, 1), num_classes=1, initial_bias=0.0, rngs=nnx.Rngs(0))
+    models.from_config(
+      {"name": "crnn"}, frame_shape=(1, 1), num_classes=1, initial_bias=0.0, rngs=nnx.Rngs(0)
+    )

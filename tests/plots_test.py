@@ -60,7 +60,9 @@ def test_events_and_probabilities_are_at_their_times(extractor):
   assert marks(snare, "reference") == [3.0] and marks(snare, "estimate") == []
   for axis, time_s in ((kick, 1.0), (snare, 3.0)):
     outline = axis.collections[-1].get_paths()[0].vertices
-    assert outline[outline[:, 1] > 0.8][:, 0] == pytest.approx(time_s, abs=0.5 / extractor.frame_rate_hz + 1e-9)
+    assert outline[outline[:, 1] > 0.8][:, 0] == pytest.approx(
+      time_s, abs=0.5 / extractor.frame_rate_hz + 1e-9
+    )
   assert kick.get_xlim() == (0.0, 4.0)
 
 
@@ -96,5 +98,7 @@ def test_the_legend_names_what_is_there():
 
 @pytest.mark.parametrize("stretch", [{"start_s": 4.0}, {"start_s": -1.0}, {"length_s": 0.0}])
 def test_a_stretch_outside_the_recording_is_refused(stretch):
-  with pytest.raises(ValueError, match=r"recording 'take 1': start_s is .*expected a stretch of its 4\.000 s"):
+  with pytest.raises(
+    ValueError, match=r"recording 'take 1': start_s is .*expected a stretch of its 4\.000 s"
+  ):
     draw(SIGNAL, make_recording(SIGNAL), **stretch)

@@ -13,7 +13,13 @@ from softloc_jax.network import Network
 from softloc_jax.predict import Predictor
 
 SIGNAL = {"kind": "signal", "sample_rate_hz": 100.0}
-LOG_MEL = {"kind": "log_mel", "sample_rate_hz": 8_000, "hop_samples": 80, "window_samples": 200, "num_mels": 6}
+LOG_MEL = {
+  "kind": "log_mel",
+  "sample_rate_hz": 8_000,
+  "hop_samples": 80,
+  "window_samples": 200,
+  "num_mels": 6,
+}
 CONVOLUTIONS = {"conv_features": (4, 4), "conv_kernel": (5, 1), "recurrent": None}  # sees 4 frames each side
 
 
@@ -76,7 +82,9 @@ def test_any_chunk_gives_what_the_whole_gives_if_the_context_reaches_far_enough(
 def test_too_little_context_shows():
   signal = random_signal(103)
   found = Predictor(moving_sum(3), chunk_frames=10, context_frames=2).logits(np.ones(1), signal)
-  wrong = np.flatnonzero(np.abs(found[0, :, 0] - np.convolve(np.pad(signal, 3), np.ones(7), mode="valid")) > 1e-4)
+  wrong = np.flatnonzero(
+    np.abs(found[0, :, 0] - np.convolve(np.pad(signal, 3), np.ones(7), mode="valid")) > 1e-4
+  )
   assert {9, 10, 19, 20} <= set(wrong) <= {t for t in range(103) if t % 10 in (0, 9)}
 
 

@@ -16,7 +16,7 @@ RECORDS = ("100", "102", "108", "116")  # 102 is paced, 108 is hard
 
 def make_scores(f1, records=RECORDS, **changes):
   scores = {"f1": f1, "time_error_ms/mean": -3.25, "time_error_ms/std": 8.0}
-  return {record: scores | changes for record in records}
+  return {record: dict(scores, **changes) for record in records}
 
 
 def make_cells(num_seeds=3, records=RECORDS):
@@ -108,12 +108,18 @@ def sections_text(text, group):
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_figure_shows_every_loss_in_every_group(num_seeds):
   figure = tables.ecg_figure(make_cells(num_seeds))
-  assert [axis.get_title().splitlines()[0] for axis in figure.axes] == ["neither paced nor hard", "paced", "hard"]
+  assert [axis.get_title().splitlines()[0] for axis in figure.axes] == [
+    "neither paced nor hard",
+    "paced",
+    "hard",
+  ]
   for axis in figure.axes:
     lines = {container.get_label(): container.lines[0].get_xydata() for container in axis.containers}
     assert list(lines) == list(tables.ROWS.values())
     np.testing.assert_array_equal(lines["CE"][:, 0], tables.NOISE_MS)
-    np.testing.assert_allclose(lines["CE"][:, 1], [0.8 - n / 1000 + 0.005 * (num_seeds - 1) for n in tables.NOISE_MS])
+    np.testing.assert_allclose(
+      lines["CE"][:, 1], [0.8 - n / 1000 + 0.005 * (num_seeds - 1) for n in tables.NOISE_MS]
+    )
 
 
 # The trainings behind the cells.
@@ -158,7 +164,9 @@ def test_the_whole_table_tests_every_record_under_every_loss(tmp_path, monkeypat
   def run_cells(configs, workdir, jobs):
     seen.update(configs)
     return {
-      name: {"replicas": [{"recordings": make_scores(0.9, config.data.test)} for _ in range(config.num_replicas)]}
+      name: {
+        "replicas": [{"recordings": make_scores(0.9, config.data.test)} for _ in range(config.num_replicas)]
+      }
       for name, config in configs.items()
     }
 

@@ -1,7 +1,8 @@
 """Your own folder, from counts only: recordings with sidecar event files, of which only counts are used.
 
 `audio` hears wav, flac, ogg or mp3 through a log-mel spectrogram; `sensor` reads npz or csv signals as
-they are. Splits are by recording, 70/15/15 by a seed.
+they are. Splits are by recording: those of the folder's `split.csv` (`id,split`: train, validation, test)
+if it has one, else 70/15/15 by a seed.
 
   python -m experiments.train \\
     --config=configs/weak/folder.py:sensor,data_dir=PATH,classes=left+right,rate_hz=50,channels=3 --workdir=DIR

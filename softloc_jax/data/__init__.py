@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import pathlib
 from typing import Any
 
 from softloc_jax.data.recording import Recording
@@ -59,12 +60,18 @@ def _mitdb(config: Any) -> dict[str, Sequence[Recording]]:
 
 
 def _folder(config: Any) -> dict[str, Sequence[Recording]]:
+  """Splits as the folder's split.csv says, or else at random by recording."""
   from softloc_jax.data import folder, splits
 
-  recordings = folder.load(config.data_dir, classes=tuple(config.classes))
-  by_split = splits.split_by_recording(
-    recordings, fractions={split: config.fractions[split] for split in SPLITS}, seed=config.seed
-  )
+  classes = tuple(config.classes)
+  if (pathlib.Path(config.data_dir) / folder.SPLIT_FILE).exists():
+    by_split = {split: folder.load(config.data_dir, classes=classes, split=split) for split in SPLITS}
+  else:
+    by_split = splits.split_by_recording(
+      folder.load(config.data_dir, classes=classes),
+      fractions={split: config.fractions[split] for split in SPLITS},
+      seed=config.seed,
+    )
   return _conditioned(by_split, config)
 
 

@@ -60,12 +60,16 @@ class CRNN(nnx.Module):
   ):
     pools = [conv_pool] * len(conv_features) if isinstance(conv_pool, int) else list(conv_pool)
     if len(pools) != len(conv_features):
-      raise ValueError(f"conv_pool has {len(pools)} entries; expected {len(conv_features)}, one per convolution")
+      raise ValueError(
+        f"conv_pool has {len(pools)} entries; expected {len(conv_features)}, one per convolution"
+      )
     if recurrent is not None and recurrent not in _CELLS:
       raise ValueError(f"recurrent is {recurrent!r}; expected one of {', '.join(_CELLS)} or None")
     most = 1 if causal or not conv_features else conv_kernel[0]
     if not 1 <= time_stride <= most:
-      raise ValueError(f"time_stride is {time_stride}; expected 1 to {most} (the frames of the kernel; 1 if causal)")
+      raise ValueError(
+        f"time_stride is {time_stride}; expected 1 to {most} (the frames of the kernel; 1 if causal)"
+      )
     bins, channels = (1, frame_shape[0] * frame_shape[1]) if merge_bins else frame_shape
     self.pools = tuple(pools)
     self.merge_bins, self.residual, self.causal = merge_bins, residual, causal

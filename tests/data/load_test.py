@@ -191,7 +191,9 @@ def test_not_a_number_in_a_signal(own_folder):
 
 def test_an_event_outside_its_recording(own_folder):
   write_recording(own_folder, "late", text="time,label\n4.5,step\n")
-  with pytest.raises(ValueError, match=r"late\.npz.*event 'step' at 4\.500 s lies outside the recording \(0 to 4"):
+  with pytest.raises(
+    ValueError, match=r"late\.npz.*event 'step' at 4\.500 s lies outside the recording \(0 to 4"
+  ):
     data.load(folder_config(own_folder))
 
 
@@ -199,4 +201,16 @@ def test_an_unreadable_signal(own_folder):
   (own_folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
   (own_folder / "broken.csv").write_text("time,label\n")
   with pytest.raises(ValueError, match=r"broken\.npz"):
+    data.load(folder_config(own_folder))
+
+
+def test_an_explicit_split_wins(own_folder):
+  ids = [recording.id for split in data.load(folder_config(own_folder)).values() for recording in split]
+  wanted = dict(zip(sorted(ids), ["test", "validation", *["train"] * (len(ids) - 2)], strict=True))
+  rows = "".join(f"{name},{split}\n" for name, split in wanted.items())
+  (own_folder / "split.csv").write_text("id,split\n" + rows)
+  loaded = data.load(folder_config(own_folder, seed=3))
+  assert {one.id: split for split, recordings in loaded.items() for one in recordings} == wanted
+  (own_folder / "split.csv").write_text("id,split\n" + rows.replace("test", "train"))
+  with pytest.raises(ValueError, match=r"split\.csv has no split 'test'"):
     data.load(folder_config(own_folder))

@@ -1,0 +1,94 @@
+"""Refuses, or reports, recordings that a training could not make sense of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import logging
+
+import numpy as np
+
+from softloc_jax import events, features
+from softloc_jax.data.recording import Recording
+
+
+def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> None:
+  """Refuses a signal of another rate or other channels than the extractor is made for.
+
+  Raises:
+    ValueError: naming the recording, what it has and what was expected.
+  """
+  if recording.sample_rate_hz != extractor.sample_rate_hz:
+    raise ValueError(
+      f"recording {recording.id!r} has {recording.sample_rate_hz:g} samples per second; expected"
+      f" {extractor.sample_rate_hz:g}, features.sample_rate_hz (data.conditioning.sample_rate_hz resamples)"
+    )
+  channels = 1 if recording.signal.ndim == 1 else recording.signal.shape[1]
+  if channels != extractor.num_channels:
+    raise ValueError(
+      f"recording {recording.id!r} has {channels} channels; the features expect {extractor.num_channels}"
+    )
+
+
+def check_counts(
+  recording: Recording,
+  frame_rate_hz: float,
+  *,
+  shortest: int,
+  longest: int,
+  segments: np.ndarray | None = None,
+) -> None:
+  """Refuses labels with more events in some window than it has frames: their count loss would be infinite.
+
+  Args:
+    recording: with its events.
+    frame_rate_hz: frames per second.
+    shortest, longest: frames that a window may have.
+    segments: the windows `[n, 2]` that will be drawn; None if they may lie anywhere.
+
+  Raises:
+    ValueError: naming the recording, the class, the place and the numbers.
+  """
+  for label, times_s in recording.events.items():
+    frames = np.sort(events.seconds_to_frames(times_s, frame_rate_hz))
+    if segments is None:
+      found = _crowded_window(frames, shortest, longest)
+    else:
+      counts = np.diff(np.searchsorted(frames, segments), axis=1)[:, 0]
+      crowded = np.flatnonzero(counts > np.diff(segments, axis=1)[:, 0])
+      found = (*segments[crowded[0]], counts[crowded[0]]) if len(crowded) else None
+    if found is not None:
+      start, stop, count = found
+      raise ValueError(
+        f"recording {recording.id!r} has {count} events {label!r} in the {stop - start} frames from"
+        f" {start / frame_rate_hz:.3f} s ({(stop - start) / frame_rate_hz:.3f} s): a window of that length"
+        f" holds at most one event per frame and class"
+      )
+
+
+def _crowded_window(frames: np.ndarray, shortest: int, longest: int) -> tuple[int, int, int] | None:
+  """Start, stop and count of a window with more events than frames, of all that are possible."""
+  # `count` events fit no window of `count - 1` frames. Fewer than `shortest + 1` fit every window.
+  for count in range(shortest + 1, min(longest + 1, len(frames)) + 1):
+    spans = frames[count - 1 :] - frames[: len(frames) - count + 1] + 1
+    if spans.min() < count:
+      start = int(frames[spans.argmin()])
+      return start, start + count - 1, count
+  return None
+
+
+def report_collisions(recordings: Sequence[Recording], frame_rate_hz: float) -> dict[str, int]:
+  """Events that share a frame with another of their class, per class; logs a warning where there are any."""
+  totals: dict[str, int] = {}
+  for recording in recordings:
+    for label, times_s in recording.events.items():
+      frames = events.seconds_to_frames(times_s, frame_rate_hz)
+      totals[label] = totals.get(label, 0) + len(frames) - len(np.unique(frames))
+  for label, total in totals.items():
+    if total:
+      logging.warning(
+        "%d events %r share a frame of %.1f ms with another: counts keep them, frame labels cannot",
+        total,
+        label,
+        1e3 / frame_rate_hz,
+      )
+  return totals

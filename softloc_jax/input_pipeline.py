@@ -30,7 +30,8 @@ class Windows:
   """Which stretches of a recording are counted.
 
   Attributes:
-    min_frames, max_frames: shortest and longest counted window; lengths are uniform between.
+    min_frames, max_frames: shortest and longest counted window; lengths are uniform between them, as far
+      as recordings are long enough and borders are not searched for.
     context_frames: signal on each side that the network sees and nobody counts.
     segments: whether each recording is cut once into consecutive windows, as an annotator
       who counts would do it, and only those counts are ever used. Otherwise windows lie
@@ -71,7 +72,7 @@ class Windows:
 
 
 class Crops:
-  """Crops of one replica's recordings, drawn evenly over time; crop `i` is a pure function of the seed.
+  """Crops of one replica's recordings, drawn at random; crop `i` is a pure function of seed and `i`.
 
   Args:
     recordings: with the labels that this replica trains on.
@@ -146,7 +147,7 @@ class Crops:
     }
 
   def _draw(self, rng: np.random.Generator) -> tuple[int, int, int]:
-    """Recording and window `[start, stop)`, every moment of the data set equally likely."""
+    """Recording and window `[start, stop)`: any segment, or one anywhere, in recordings by their length."""
     if self._windows.segments:
       chosen = int(rng.integers(self._segment_ends[-1]))
       number = int(np.searchsorted(self._segment_ends, chosen, side="right"))

@@ -23,7 +23,7 @@ class Predictor:
     network: signal to logits.
     chunk_frames: frames kept of each chunk, rounded up to whole steps of the model.
     context_frames: frames on each side that only inform it, rounded up likewise.
-    batch_size: chunks computed at a time.
+    batch_size: chunks computed at a time, at most.
 
   Raises:
     ValueError: an empty chunk or batch, or a negative context.
@@ -69,8 +69,9 @@ class Predictor:
     pieces = []
     for first in range(0, len(starts), self._batch_size):
       batch = starts[first : first + self._batch_size]
-      # Always full batches, so that the program is compiled once.
-      padded = np.concatenate([batch, np.full(self._batch_size - len(batch), total)])
+      # Filled up to a power of two: few programs to compile, and little is computed for nothing.
+      size = min(self._batch_size, 1 << (len(batch) - 1).bit_length())
+      padded = np.concatenate([batch, np.full(size - len(batch), total)])
       pieces.append(self._batch(params, signal, padded)[:, : len(batch)])
     logits = np.concatenate(pieces, axis=1)
     return logits.reshape(len(logits), -1, logits.shape[-1])[:, :total]

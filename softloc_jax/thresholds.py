@@ -55,14 +55,21 @@ def window_counts(positions, *, window: float, duration: float) -> np.ndarray:
   return np.bincount(index, minlength=num_windows)
 
 
-def _middle_of_best(error: np.ndarray, grid: np.ndarray) -> float:
-  """The grid point nearest to the geometric middle of the widest run of least error."""
-  best = np.concatenate([[False], error == error.min(), [False]])
-  starts, stops = np.flatnonzero(best[1:] & ~best[:-1]), np.flatnonzero(best[:-1] & ~best[1:]) - 1
-  log_grid = np.log(grid)
-  widest = np.argmax(log_grid[stops] - log_grid[starts])
-  middle = (log_grid[starts[widest]] + log_grid[stops[widest]]) / 2
-  return float(grid[np.argmin(np.abs(log_grid - middle))])
+def _choose(errors: np.ndarray, grid: np.ndarray) -> float:
+  """The threshold in the middle of those that are as good as the best, given the windows' errors `[W, G]`.
+
+  As good: not worse than the best by a standard error of their difference, window by window. Noisy
+  counts let chance decide between such thresholds, and the extremes of the range generalise worst.
+  """
+  best = errors.sum(0).argmin()
+  worse = errors - errors[:, best : best + 1]
+  as_good = (worse.sum(0) < np.sqrt(np.square(worse).sum(0))) | (worse.sum(0) == 0)
+  edges = np.concatenate([[False], as_good, [False]])
+  starts, stops = np.flatnonzero(edges[1:] & ~edges[:-1]), np.flatnonzero(edges[:-1] & ~edges[1:]) - 1
+  log_odds = np.log(grid) - np.log1p(-grid)
+  widest = np.argmax(log_odds[stops] - log_odds[starts])
+  middle = (log_odds[starts[widest]] + log_odds[stops[widest]]) / 2
+  return float(grid[np.argmin(np.abs(log_odds - middle))])
 
 
 def choose_threshold(
@@ -78,8 +85,8 @@ def choose_threshold(
 
   Labels as they are used for training, misaligned times or mere counts, hold the number of events but not
   their places: so the criterion is the absolute count error, summed over windows long enough that
-  misaligned labels seldom leave them. Where several thresholds are equally good, the middle of the widest
-  range (in log space) is taken.
+  misaligned labels seldom leave them. Of the thresholds that are as good as the best, within a standard
+  error of the difference, the middle of the widest range (in log-odds) is taken.
 
   Each recording is decoded once, at the lowest threshold: `threshold`, `mass_pick` and `peak_pick` find at
   a higher one exactly those events whose confidence reaches it.
@@ -91,7 +98,7 @@ def choose_threshold(
     decode_fn: called as `decode_fn(probs [T, C], threshold=...)`; `functools.partial(decode.threshold,
       suppression=20)`.
     window: length of a window in frames.
-    grid: thresholds to try, ascending.
+    grid: thresholds to try, ascending, below 1.
     where: for each recording, `[W, C]`, True where a count is known; None if all are.
 
   Returns:
@@ -111,14 +118,14 @@ def choose_threshold(
   (True, 0)
   """
   grid = np.asarray(grid, dtype=np.float64)
-  if grid.ndim != 1 or not grid.size or grid[0] <= 0 or (np.diff(grid) <= 0).any():
-    raise ValueError(f"grid is {grid}; expected positive, ascending thresholds")
+  if grid.ndim != 1 or not grid.size or grid[0] <= 0 or grid[-1] >= 1 or (np.diff(grid) <= 0).any():
+    raise ValueError(f"grid is {grid}; expected ascending thresholds between 0 and 1")
   where = [None] * len(probs) if where is None else where
   if not len(probs) or not len(probs) == len(counts) == len(where):
     raise ValueError(
       f"{len(probs)} recordings with {len(counts)} counts and {len(where)} masks; expected as many of each"
     )
-  error, num_known = 0, 0
+  errors = []
   for i, (p, expected, known) in enumerate(zip(probs, counts, where, strict=True)):
     num_frames, num_classes = np.shape(p)
     expected = np.asarray(expected)
@@ -134,10 +141,10 @@ def choose_threshold(
       np.add.at(found[:, c], (index, highest), 1)
     found = found[..., ::-1].cumsum(-1)[..., ::-1]  # [W, C, G]: events that reach each threshold
     known = np.ones(shape, bool) if known is None else np.asarray(known, dtype=bool)
-    num_known = num_known + known.sum(0)  # [C]
-    error = error + np.abs(found - expected[..., None]).sum(0, where=known[..., None])
-  if not np.all(num_known):
-    raise ValueError(
-      f"class {int(np.argmin(num_known))} has no window with a known count; expected one or more"
-    )
-  return ThresholdChoice(np.array([_middle_of_best(e, grid) for e in error]), grid, error)
+    errors.append(np.where(known[..., None], np.abs(found - expected[..., None]), np.nan))
+  by_class = [e[~np.isnan(e[:, 0])] for e in np.moveaxis(np.concatenate(errors), 1, 0)]  # [known windows, G]
+  for c, known_errors in enumerate(by_class):
+    if not len(known_errors):
+      raise ValueError(f"class {c} has no window with a known count; expected one or more")
+  thresholds = np.array([_choose(known_errors, grid) for known_errors in by_class])
+  return ThresholdChoice(thresholds, grid, np.stack([known_errors.sum(0) for known_errors in by_class]))

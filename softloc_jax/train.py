@@ -146,7 +146,10 @@ def evaluate(
 
   Raises:
     FileNotFoundError: no checkpoint yet.
+    ValueError: signals that the network is not made for.
   """
+  for one in recordings:
+    checks.check_signal(one, network.extractor)
   state, notes = restore_reported(config, workdir, network)
   per_replica = evaluation.evaluate_replicas(
     config, network, state.params, notes["calibration"], recordings, out=pathlib.Path(out or workdir)

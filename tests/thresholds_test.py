@@ -37,30 +37,44 @@ def test_count_error_equals_decoding_at_every_threshold(decode_fn):
         expected += np.abs(thresholds.window_counts(frames, window=200, duration=700) - y[:, c]).sum()
       assert chosen.count_error[c, g] == expected
   for c in range(2):
-    best = chosen.count_error[c].min()
-    assert chosen.count_error[c, np.flatnonzero(grid == chosen.threshold[c])[0]] == best
+    assert chosen.threshold[c] in grid
 
 
 def test_the_middle_of_the_widest_plateau_is_taken():
   probs = np.zeros((100, 1))
   probs[[10, 30, 50], 0] = 0.64, 0.64, 0.04
   pick = functools.partial(decode.threshold, suppression=3)
-  grid = np.geomspace(0.01, 1, 201)
+  grid = np.geomspace(0.01, 0.99, 201)
   chosen = thresholds.choose_threshold([probs], [[[2]]], decode_fn=pick, window=100, grid=grid)
   assert chosen.count_error.min() == 0
-  np.testing.assert_allclose(chosen.threshold, [0.16], rtol=0.03)  # sqrt(.04 * .64)
+  np.testing.assert_allclose(chosen.threshold, [0.214], rtol=0.03)  # log-odds half way from .04 to .64
 
 
-def test_the_grid_point_nearest_the_geometric_middle_is_taken():
+def test_the_grid_point_nearest_the_middle_in_log_odds_is_taken():
   # Counts of 1 and 3 with equal events in both: every number of events from 1 to 3 has the same error.
   probs = np.zeros((100, 1))
   probs[[10, 30, 50, 70], 0] = 0.9, 0.2, 0.15, 0.05
   pick = functools.partial(decode.threshold, suppression=3)
   grid = np.array([0.01, 0.1, 0.17, 0.3, 0.6, 0.7, 0.95])
-  counts = [[[1]], [[3]]]
-  chosen = thresholds.choose_threshold([probs] * 2, counts, decode_fn=pick, window=100, grid=grid)
-  assert chosen.count_error[0].tolist() == [4, 2, 2, 2, 2, 2, 4]
-  assert chosen.threshold.tolist() == [0.3]  # sqrt(.1 * .7) = .26
+  counts = [[[1]], [[3]]] * 20  # often enough that worse is worse, not chance
+  chosen = thresholds.choose_threshold([probs] * 40, counts, decode_fn=pick, window=100, grid=grid)
+  assert chosen.count_error[0].tolist() == [80, 40, 40, 40, 40, 40, 80]
+  assert chosen.threshold.tolist() == [0.3]  # log-odds half way from .1 to .7: .34
+
+
+def test_chance_does_not_choose_between_thresholds():
+  # Every window holds one event of .9 and a distractor of .1; the given counts are noisy, and happen to
+  # favour counting the distractor in two windows more than not.
+  rng = np.random.default_rng(0)
+  probs = np.zeros((100 * 40, 1))
+  probs[10::100], probs[60::100] = 0.9, 0.1
+  counts = np.concatenate([np.full(21, 2), np.full(19, 1)])
+  rng.shuffle(counts)
+  pick = functools.partial(decode.threshold, suppression=3)
+  grid = np.array([0.05, 0.2, 0.5, 0.8, 0.95])
+  chosen = thresholds.choose_threshold([probs], [counts[:, None]], decode_fn=pick, window=100, grid=grid)
+  assert chosen.count_error[0].tolist() == [19, 21, 21, 21, 61]
+  assert chosen.threshold[0] in (0.2, 0.5)  # the middle of .05 to .8; least error alone would say .05
 
 
 def test_the_wider_of_two_plateaus_wins():

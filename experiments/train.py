@@ -1,6 +1,6 @@
 """Trains and evaluates one experiment.
 
-  python -m experiments.train --config=configs/weak/drums.py:synthetic --workdir=DIR
+python -m experiments.train --config=configs/weak/drums.py:synthetic --workdir=DIR
 """
 
 import sys
@@ -10,7 +10,9 @@ from ml_collections import config_flags
 
 from softloc_jax import train
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment: a file of configs/, `:variant,key=value`.")
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment: a file of configs/, `:variant,key=value`."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, predictions and figures.")
 
 

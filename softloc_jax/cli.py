@@ -34,7 +34,9 @@ def cli(context: click.Context, debug: bool) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the signal with its events.")
-@click.option("--start", "start_s", default=0.0, show_default=True, help="Where the figure begins, in seconds.")
+@click.option(
+  "--start", "start_s", default=0.0, show_default=True, help="Where the figure begins, in seconds."
+)
 @click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
 @click.pass_obj
 def predict(debug, files, checkpoint, out, overwrite, plot, start_s, length_s) -> None:

@@ -49,7 +49,9 @@ class Decoder:
     suppression = config.suppression_s * frame_rate_hz
     methods = {
       "threshold": functools.partial(decode.threshold, suppression=suppression),
-      "mass": functools.partial(decode.mass_pick, suppression=suppression, window=config.window_s * frame_rate_hz),
+      "mass": functools.partial(
+        decode.mass_pick, suppression=suppression, window=config.window_s * frame_rate_hz
+      ),
       "peak_pick": functools.partial(decode.peak_pick, softness=config.softness_s * frame_rate_hz),
     }
     if config.method not in methods:
@@ -59,10 +61,14 @@ class Decoder:
     self._classes, self._frame_rate_hz = tuple(classes), frame_rate_hz
     self._count_window = config.count_window_s * frame_rate_hz
     self._align = (
-      {"softness_s": config.align_softness_s, "max_offset_s": config.align_max_s} if config.align_softness_s else None
+      {"softness_s": config.align_softness_s, "max_offset_s": config.align_max_s}
+      if config.align_softness_s
+      else None
     )
 
-  def calibrate(self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]) -> tuple[Calibration, float]:
+  def calibrate(
+    self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]
+  ) -> tuple[Calibration, float]:
     """Thresholds that agree best with the *given* labels' counts, and offsets with their times.
 
     Args:
@@ -80,7 +86,9 @@ class Decoder:
       return plain, error
     found = [self(p, plain)[0] for p in probs]
     offsets_s = [
-      alignment.constant_offset([one.times_s(name) for one in recordings], [f[name] for f in found], **self._align)
+      alignment.constant_offset(
+        [one.times_s(name) for one in recordings], [f[name] for f in found], **self._align
+      )
       for name in self._classes
     ]
     return plain._replace(offsets_s=offsets_s), error
@@ -204,7 +212,10 @@ def mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def write_predictions(
-  folder: str | os.PathLike, recording_id: str, times: Mapping[str, np.ndarray], confidence: Mapping[str, np.ndarray]
+  folder: str | os.PathLike,
+  recording_id: str,
+  times: Mapping[str, np.ndarray],
+  confidence: Mapping[str, np.ndarray],
 ) -> None:
   """`<folder>/<id>.csv` with `time,label,confidence`, as the folder loader reads it."""
   folder = pathlib.Path(folder)

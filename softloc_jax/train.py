@@ -57,10 +57,14 @@ def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
     schedule = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup_steps, 1))
   else:
     raise ValueError(f"optimizer.schedule is {config.schedule!r}; expected 'cosine' or 'constant'")
-  return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay))
+  return optax.chain(
+    optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
+  )
 
 
-def init_state(network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh) -> TrainState:
+def init_state(
+  network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh
+) -> TrainState:
   """One replica per seed, copied to every device of the mesh."""
   params = jax.vmap(network.init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
   state = TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=jax.vmap(optimizer.init)(params))
@@ -79,7 +83,11 @@ def make_train_step(
   def update(params, opt_state, batch, step):
     loss, grads = jax.value_and_grad(loss_of)(params, batch, step)
     updates, opt_state = optimizer.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    return (
+      optax.apply_updates(params, updates),
+      opt_state,
+      {"loss": loss, "grad_norm": optax.tree.norm(grads)},
+    )
 
   def train_step(state: TrainState, batch: Mapping[str, Array]):
     params, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, None))(
@@ -165,7 +173,9 @@ def print_results(results: Mapping[str, Any]) -> None:
       print(f"{key:32s} {value:9.3f}")
 
 
-def restore_reported(config: Any, workdir: str | os.PathLike, network: Network) -> tuple[TrainState, dict[str, Any]]:
+def restore_reported(
+  config: Any, workdir: str | os.PathLike, network: Network
+) -> tuple[TrainState, dict[str, Any]]:
   """The checkpoint that `config.report_checkpoint` names, "best" or "last", and its notes (calibration).
 
   Raises:
@@ -188,10 +198,13 @@ def _check(config: Any) -> None:
     if config[key] < 1:
       raise ValueError(f"{key} is {config[key]}; expected 1 or more")
   if config.batch_size % jax.device_count():
-    raise ValueError(f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices")
+    raise ValueError(
+      f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices"
+    )
   if not 0 <= config.optimizer.warmup_steps < config.num_steps:
     raise ValueError(
-      f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps, {config.num_steps}"
+      f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
+      f" {config.num_steps}"
     )
   if config.report_checkpoint not in ("best", "last"):
     raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
@@ -205,7 +218,13 @@ class _Run:
   """The pieces of one experiment; everything that can be wrong with its input is wrong here."""
 
   def __init__(self, config, workdir: pathlib.Path, network: Network, splits):
-    self.config, self.workdir, self.network, self.splits, self.seeds = config, workdir, network, splits, _seeds(config)
+    self.config, self.workdir, self.network, self.splits, self.seeds = (
+      config,
+      workdir,
+      network,
+      splits,
+      _seeds(config),
+    )
     rate_hz = network.extractor.frame_rate_hz
     self.mesh = make_mesh()
     self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
@@ -260,7 +279,12 @@ class _Run:
     pending: list[dict[str, Array]] = []  # stays on the device between log lines
     started = time.monotonic()
     with tqdm.tqdm(
-      total=config.num_steps, initial=done, desc=config.name, unit="step", mininterval=0.5, disable=not config.progress
+      total=config.num_steps,
+      initial=done,
+      desc=config.name,
+      unit="step",
+      mininterval=0.5,
+      disable=not config.progress,
     ) as bar:
       for step in range(done + 1, config.num_steps + 1):
         batch = {k: jax.make_array_from_process_local_data(sharding, v) for k, v in next(iterator).items()}
@@ -270,7 +294,9 @@ class _Run:
           line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}
           pending.clear()
           if not np.isfinite(line["train/loss"]):
-            raise FloatingPointError(f"the loss is {line['train/loss']} at step {step}; try a lower learning rate")
+            raise FloatingPointError(
+              f"the loss is {line['train/loss']} at step {step}; try a lower learning rate"
+            )
           bar.set_postfix(loss=f"{line['train/loss']:.3f}", refresh=False)
           log.write(step, line | {"seconds": time.monotonic() - started})
         bar.update()

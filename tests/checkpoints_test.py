@@ -160,3 +160,13 @@ def test_replaced_text_is_whole_and_leaves_nothing_behind(tmp_path):
     checkpoints.replace_text(path, text)
     assert path.read_text(encoding="utf-8") == text
   assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_moved_data_folder_is_no_other_run(tmp_path):
+  config = {"data": {"data_dir": "here", "name": "folder"}, "progress": True, "num_steps": 5}
+  checkpoints.write_config(tmp_path, config)
+  checkpoints.write_config(
+    tmp_path, config | {"data": {"data_dir": "there", "name": "folder"}, "progress": False}
+  )
+  with pytest.raises(ValueError, match=r"num_steps = 5, not 6"):
+    checkpoints.write_config(tmp_path, config | {"num_steps": 6})

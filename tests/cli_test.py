@@ -5,8 +5,8 @@ import csv
 from click.testing import CliRunner
 import numpy as np
 import pytest
-import soundfile
 from small_config import small
+import soundfile
 
 from configs.weak import drums
 from softloc_jax import cli, train
@@ -40,7 +40,7 @@ def test_predict_writes_events_and_figure(workdir, song, tmp_path):
     rows = list(csv.DictReader(file))
   assert rows and {row["label"] for row in rows} <= {"KD", "SD", "HH"}
   times = np.array([float(row["time"]) for row in rows])
-  assert (np.diff(times) >= 0).all() and 0 <= times[0] and times[-1] <= 4.0
+  assert (np.diff(times) >= 0).all() and times[0] >= 0 and times[-1] <= 4.0
   assert all(0 < float(row["confidence"]) <= 1 for row in rows)
   assert (tmp_path / "found" / "song.png").stat().st_size > 10_000
 

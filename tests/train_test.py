@@ -35,9 +35,11 @@ def trained(tmp_path_factory):
 
 
 def test_writes_what_it_promises(trained):
-  workdir, config, results = trained
+  workdir, _config, results = trained
   assert json.loads((workdir / "results.json").read_text()) == results
-  assert {"f1", "f1/KD", "f1/SD", "f1/HH", "precision", "recall", "time_error_ms/mean", "f1/seed_std"} <= set(results)
+  assert {"f1", "f1/KD", "f1/SD", "f1/HH", "precision", "recall", "time_error_ms/mean", "f1/seed_std"} <= set(
+    results
+  )
   assert [one["seed"] for one in results["replicas"]] == [0, 1]
   assert results["f1"] == pytest.approx(np.mean([one["f1"] for one in results["replicas"]]))
   for seed in (0, 1):
@@ -100,7 +102,9 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
     folder = tmp_path / "killed" / "checkpoints"
     deadline = time.monotonic() + 300
     while victim.poll() is None and time.monotonic() < deadline:
-      if folder.exists() and sum(1 for p in folder.iterdir() if p.name.split(".")[0].isdigit()) >= min(wanted, 2):
+      if folder.exists() and sum(1 for p in folder.iterdir() if p.name.split(".")[0].isdigit()) >= min(
+        wanted, 2
+      ):
         steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
         if steps and max(steps) >= 8 * wanted:
           break
@@ -111,7 +115,9 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
   assert killed_at[0] < 40 and killed_at[0] <= killed_at[1] < 40
   last = run(tmp_path / "killed")
   assert last.wait(timeout=300) == 0, log.read_text()[-2000:]
-  assert (tmp_path / "killed" / "results.json").read_text() == (tmp_path / "whole" / "results.json").read_text()
+  assert (tmp_path / "killed" / "results.json").read_text() == (
+    tmp_path / "whole" / "results.json"
+  ).read_text()
 
   def history(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -153,7 +159,9 @@ for a, b in zip(*ends):
     "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
     "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "tests")]),
   }
-  done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=REPO, capture_output=True, text=True)
+  done = subprocess.run(
+    [sys.executable, "-c", program], env=environment, cwd=REPO, capture_output=True, text=True
+  )
   assert done.returncode == 0, done.stderr[-3000:]
 
 

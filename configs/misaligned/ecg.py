@@ -3,7 +3,8 @@
 Every training beat is moved once by N(0, noise^2); held-out beats stay where they are. The four
 losses of S Tables 1 and 2 share everything else.
 
-  python -m experiments.train --config=configs/misaligned/ecg.py:softloc,noise_ms=100,data_dir=PATH/mitdb --workdir=DIR
+  python -m experiments.train \\
+    --config=configs/misaligned/ecg.py:softloc,noise_ms=100,data_dir=PATH/mitdb --workdir=DIR
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@ Everything as in `configs/weak/folder.py`, but training uses the labels' times a
 them to about `softness_ms`.
 
   python -m experiments.train \\
-    --config=configs/misaligned/folder.py:softloc,kind=sensor,data_dir=PATH,classes=left+right,rate_hz=50,channels=3 \\
+    --config=configs/misaligned/folder.py:softloc,kind=sensor,data_dir=PATH,classes=A+B,rate_hz=50 \\
     --workdir=DIR
 """
 
@@ -15,7 +15,7 @@ from configs.weak import folder
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `LOSS,kind=audio|sensor,data_dir=...,classes=A+B,softness_ms=...` and the keys of the weak one."""
+  """Config of `LOSS,kind=audio|sensor,data_dir=...,classes=A+B,softness_ms=...` and the weak one's keys."""
   shared = {"data_dir": "", "classes": "event", "rate_hz": 0.0, "channels": 1, "min_gap_s": 0.05, "seed": 0}
   args = common.parse_arg(
     arg, variants=common.MISALIGNED_LOSSES, kind="audio", softness_ms=100.0, num_replicas=1, **shared

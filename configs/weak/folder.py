@@ -5,7 +5,7 @@ they are. Splits are by recording: those of the folder's `split.csv` (`id,split`
 if it has one, else 70/15/15 by a seed.
 
   python -m experiments.train \\
-    --config=configs/weak/folder.py:sensor,data_dir=PATH,classes=left+right,rate_hz=50,channels=3 --workdir=DIR
+    --config=configs/weak/folder.py:sensor,data_dir=PATH,classes=A+B,rate_hz=50,channels=3 --workdir=DIR
 """
 
 from ml_collections import ConfigDict

@@ -61,15 +61,17 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
   name = f"recording {recording.id!r}"
   signal = np.asarray(recording.signal)
   if signal.ndim not in (1, 2) or signal.shape[0] == 0:
-    raise ValueError(f"{name}: signal has shape {signal.shape}; expected [num_samples] or [num_samples, channels]")
+    raise ValueError(
+      f"{name}: signal has shape {signal.shape}; expected [num_samples] or [num_samples, channels]"
+    )
   if not recording.sample_rate_hz > 0:
     raise ValueError(f"{name}: sample rate is {recording.sample_rate_hz} Hz; expected a positive number")
   finite = np.isfinite(signal)
   if not finite.all():
     first = int(np.argwhere(~finite)[0][0])
     raise ValueError(
-        f"{name}: {int((~finite).sum())} samples are NaN or infinite, the first at sample {first}"
-        f" ({first / recording.sample_rate_hz:.3f} s)"
+      f"{name}: {int((~finite).sum())} samples are NaN or infinite, the first at sample {first}"
+      f" ({first / recording.sample_rate_hz:.3f} s)"
     )
   for label, times_s in recording.events.items():
     if classes is not None and label not in classes:
@@ -78,6 +80,6 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
     outside = ~((times_s >= 0) & (times_s <= recording.duration_s))  # NaN counts as outside
     if outside.any():
       raise ValueError(
-          f"{name}: event {label!r} at {times_s[outside][0]:.3f} s lies outside the recording"
-          f" (0 to {recording.duration_s:.3f} s)"
+        f"{name}: event {label!r} at {times_s[outside][0]:.3f} s lies outside the recording"
+        f" (0 to {recording.duration_s:.3f} s)"
       )

@@ -82,6 +82,26 @@ def parse_arg(arg: str | None, *, variants: tuple[str, ...], **defaults):
   return values
 
 
+def override(config: ConfigDict, setting: str) -> None:
+  """Sets one key of a config from `key.of.config=value`, with a value of the type it has.
+
+  Raises:
+    ValueError: no such key, or a value of another type.
+
+  >>> config = base("example")
+  >>> override(config, "optimizer.clip_norm=2")
+  >>> config.optimizer.clip_norm
+  2.0
+  """
+  key, _, text = setting.partition("=")
+  *path, leaf = key.split(".")
+  for name in path:
+    config = config.get(name) if isinstance(config, ConfigDict) else None
+  if not isinstance(config, ConfigDict) or leaf not in config:
+    raise ValueError(f"setting {setting!r}: the config has no key {key!r}")
+  config[leaf] = _as_type_of(config[leaf], text, setting)
+
+
 def _as_type_of(default, text: str, part: str):
   if isinstance(default, str):
     return text

@@ -1,9 +1,9 @@
 """Scores a trained network again: on another split, at other tolerances, or on other recordings.
 
   python -m experiments.evaluate --workdir=DIR --split=validation --window_ms=20
-  python -m experiments.evaluate --workdir=DIR --data_dir=OTHER
+  python -m experiments.evaluate --workdir=DIR --set=data.seed=1 --out=DIR/other_kits
 
-The settings are those of the workdir; what is written goes to `DIR/evaluation_<split>_<tolerance>ms/`.
+The settings are those of the workdir but for `--set`; what is written goes to `--out`.
 """
 
 import json
@@ -13,13 +13,15 @@ import sys
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from configs import common
 from softloc_jax import checkpoints, data, train
 from softloc_jax.network import Network
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
 _SPLIT = flags.DEFINE_enum("split", "test", data.SPLITS, "Which recordings.")
 _WINDOW_MS = flags.DEFINE_float("window_ms", 50.0, "Tolerance in milliseconds.", lower_bound=0.0)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Other place of the data set than at training.")
+_SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE: a setting that differs from the training's.")
+_OUT = flags.DEFINE_string("out", None, "Folder; DIR/evaluation_<split>_<tolerance>ms if not given.")
 
 
 def main(argv: list[str]) -> None:
@@ -30,10 +32,11 @@ def main(argv: list[str]) -> None:
   try:
     config = ConfigDict(checkpoints.read_config(workdir))
     config.score_window_s = _WINDOW_MS.value / 1000
-    if _DATA_DIR.value is not None:
-      config.data.data_dir = _DATA_DIR.value
+    for setting in _SET.value:
+      common.override(config, setting)
     recordings = data.load(config.data)[_SPLIT.value]
-    out = workdir / f"evaluation_{_SPLIT.value}_{_WINDOW_MS.value:g}ms"
+    name = f"evaluation_{_SPLIT.value}_{_WINDOW_MS.value:g}ms"
+    out = pathlib.Path(_OUT.value) if _OUT.value else workdir / name
     results = train.evaluate(
       config, workdir, network=Network.from_config(config), recordings=recordings, out=out
     )

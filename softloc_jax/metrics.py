@@ -187,7 +187,8 @@ def evaluate(
     `f1`, `precision`, `recall`: their means over the classes;
     `f1_recordings`: the mean over recordings of the F1 of a recording's events of all classes, matched
       within their class, as papers on piano report it; silent recordings without detections are left out;
-    `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference;
+    `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference; with
+      `/<class>` of those of a class;
     `count_error`: mean absolute count error of a class in a window;
     `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
 
@@ -202,11 +203,11 @@ def evaluate(
     classes, references=references, estimates=estimates, labelled=labelled, durations_s=durations_s
   )
   counts = np.zeros((len(references), len(classes), 3), np.int64)  # true, detected, matched
-  errors_s, differences = [], []
+  errors_s, differences = [[] for _ in classes], []
   for i, c, reference, estimate in _labelled_pairs(references, estimates, classes, labelled):
     ref_index, est_index = match_events(reference, estimate, window_s=window_s)
     counts[i, c] = len(reference), len(estimate), len(ref_index)
-    errors_s.extend(estimate[est_index] - reference[ref_index])
+    errors_s[c].extend(estimate[est_index] - reference[ref_index])
     if durations_s is None:
       differences.append(len(estimate) - len(reference))
     else:
@@ -216,7 +217,12 @@ def evaluate(
   return {
     **_class_scores(counts.sum(0), classes),
     **_recording_scores(counts.sum(1)),
-    **time_errors_ms(errors_s),
+    **time_errors_ms([error for one in errors_s for error in one]),
+    **{
+      f"{key}/{name}": value
+      for name, one in zip(classes, errors_s, strict=True)
+      for key, value in time_errors_ms(one).items()
+    },
     "count_error": _mean(np.abs(differences)),
     "num_recordings": len(references),
     **dict(totals),

@@ -299,3 +299,13 @@ def test_golf_tolerance_grows_with_the_swing(impact, tolerance):
 def test_golf_pce_refuses(frames, events, message):
   with pytest.raises(ValueError, match=message):
     metrics.golf_pce(frames, events)
+
+
+def test_time_errors_of_each_class():
+  reference = [{"KD": [1.0, 2.0], "SD": [3.0]}, {"KD": [1.0], "SD": []}]
+  estimate = [{"KD": [1.01, 2.03], "SD": [2.98]}, {"KD": [1.02], "SD": []}]
+  scores = metrics.evaluate(reference, estimate, classes=["KD", "SD"])
+  assert scores["time_error_ms/mean/KD"] == pytest.approx(20.0)
+  assert scores["time_error_ms/mean/SD"] == pytest.approx(-20.0)
+  assert scores["time_error_ms/mean"] == pytest.approx(10.0)
+  assert scores["time_error_ms/std/SD"] == pytest.approx(0.0)

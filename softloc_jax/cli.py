@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import pathlib
 import sys
 
@@ -44,11 +45,9 @@ def predict(debug, files, checkpoint, out, overwrite, plot, start_s, length_s) -
   from softloc_jax import detector
 
   try:
+    results = _result_paths(files, out, [".csv", ".png"] if plot else [".csv"], overwrite)
     trained = detector.Detector(checkpoint)
-    for path in files:
-      csv_path = out / f"{path.stem}.csv"
-      if csv_path.exists() and not overwrite:
-        raise FileExistsError(f"{csv_path} exists; use --overwrite to replace it")
+    for path, csv_path in zip(files, results, strict=True):
       found = trained.detect_file(path)
       found.write(csv_path, overwrite=overwrite)
       counts = ", ".join(f"{len(times)} {name}" for name, times in found.times_s.items())
@@ -59,6 +58,21 @@ def predict(debug, files, checkpoint, out, overwrite, plot, start_s, length_s) -
     if debug:
       raise
     raise click.ClickException(f"{error}") from error
+
+
+def _result_paths(
+  files: Sequence[pathlib.Path], out: pathlib.Path, extensions: Sequence[str], overwrite: bool
+) -> list[pathlib.Path]:
+  """Where each file's events go; refuses, before any work, what would replace a file or another result."""
+  results = [out / f"{path.stem}.csv" for path in files]
+  for number, result in enumerate(results):
+    if result in results[:number]:
+      first = files[results.index(result)]
+      raise ValueError(f"{first} and {files[number]} would both be written to {result}; predict them apart")
+    for target in (result.with_suffix(extension) for extension in extensions):
+      if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists; use --overwrite to replace it")
+  return results
 
 
 def main() -> None:

@@ -55,6 +55,19 @@ def test_predict_does_not_overwrite_unless_told(workdir, song, tmp_path):
   assert not (tmp_path / "song.png").exists()
 
 
+def test_predict_does_not_replace_a_figure_or_another_result(workdir, song, tmp_path):
+  found = tmp_path / "found"
+  found.mkdir()
+  (found / "song.png").write_text("mine")
+  result = run("predict", song, "--checkpoint", workdir, "--out", found)
+  assert result.exit_code == 1 and "song.png exists" in result.output
+  assert [path.name for path in found.iterdir()] == ["song.png"]
+  (tmp_path / "other").mkdir()
+  twin = tmp_path / "other" / "song.flac"
+  result = run("predict", song, twin, "--checkpoint", workdir, "--out", found, "--overwrite")
+  assert result.exit_code == 1 and "would both be written to" in result.output
+
+
 @pytest.mark.parametrize(
   ("name", "content", "message"),
   [

@@ -5,6 +5,8 @@ import ast
 from ml_collections import ConfigDict
 
 MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
+# Of S Table 2, on the network of Hawthorne et al.: ORIGINAL, EXTENDED and BOOTSTRAP.
+PIANO_LOSSES = (*MISALIGNED_LOSSES, "widened_cross_entropy", "soft_bootstrap")
 
 
 def base(name: str) -> ConfigDict:
@@ -21,8 +23,11 @@ def base(name: str) -> ConfigDict:
       "eval_every": 250,
       "report_checkpoint": "last",  # or "best" by the validation count error
       "score_window_s": 0.05,
+      "more_score_windows_s": (0.02,),
+      "official_shift_s": 0.0,  # of estimates, where F1 is computed as the papers' own code does
       "num_figures": 2,
       "progress": True,
+      "augment": {},
       "label_noise": {"kind": "normal", "scale_s": 0.0},
       "optimizer": {
         "learning_rate": 2e-3,
@@ -31,7 +36,7 @@ def base(name: str) -> ConfigDict:
         "clip_norm": 1.0,
         "weight_decay": 0.0,
       },
-      "predict": {"chunk_s": 10.0, "context_s": 1.0, "batch_size": 8},
+      "predict": {"chunk_s": 10.0, "context_s": 1.0, "batch_size": 8, "overlap": "cut", "rates": (1.0,)},
       "decode": {
         "method": "mass",
         "suppression_s": 0.05,
@@ -40,6 +45,7 @@ def base(name: str) -> ConfigDict:
         "count_window_s": 10.0,
         "align_softness_s": 0.0,
         "align_max_s": 0.25,
+        "shared": False,
       },
     }
   )
@@ -117,7 +123,13 @@ def _as_type_of(default, text: str, part: str):
 
 
 def set_misaligned_loss(
-  config: ConfigDict, name: str, *, softness_s: float, max_count: int, smoothing_weight: float
+  config: ConfigDict,
+  name: str,
+  *,
+  softness_s: float,
+  max_count: int,
+  smoothing_weight: float,
+  width_s: float = 0.0,
 ) -> None:
   """Sets one of the compared losses, and the decoding that belongs to it.
 
@@ -138,11 +150,17 @@ def set_misaligned_loss(
       "soft_localization": softness,
       "one_sided_smoothing": softness,
       "cross_entropy": {"positive_weight": 1.0},
+      "widened_cross_entropy": {"width_s": width_s},
+      "soft_bootstrap": {"beta": 0.95},
     }[name]
   )
   config.loss.name = name
   config.decode.align_softness_s = softness_s
   if name == "one_sided_smoothing":  # the network predicts a heat map to pick from
     config.decode.method, config.decode.softness_s = "peak_pick", softness_s
-  elif name == "cross_entropy":  # its frames are probabilities of their own, not shares of an event's mass
+  elif name in (
+    "cross_entropy",
+    "widened_cross_entropy",
+    "soft_bootstrap",
+  ):  # its frames are probabilities of their own, not shares of an event's mass
     config.decode.method = "threshold"

@@ -13,7 +13,11 @@ import orbax.checkpoint as ocp
 
 CONFIG_FILE = "config.json"
 # What a run can be taken up with though it differs: where data lies and what is shown on the way.
-_FREE_KEYS = ("data.data_dir", "progress", "num_figures", "log_every")
+_FREE_KEYS = ("progress", "num_figures", "log_every")
+
+
+def _is_free(key: str) -> bool:
+  return key in _FREE_KEYS or (key.startswith("data.") and key.endswith("_dir"))
 
 
 class Checkpoints:
@@ -100,7 +104,7 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   text = json.dumps(config, indent=2, sort_keys=True)
   if path.exists():
     old, new = _flatten(json.loads(path.read_text())), _flatten(json.loads(text))
-    for key in sorted((set(old) | set(new)).difference(_FREE_KEYS)):
+    for key in sorted(key for key in set(old) | set(new) if not _is_free(key)):
       was, now = (repr(flat[key]) if key in flat else "nothing" for flat in (old, new))
       if was != now:
         raise ValueError(f"{path} belongs to a run with {key} = {was}, not {now}; choose another workdir")

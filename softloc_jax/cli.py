@@ -20,11 +20,11 @@ def cli(context: click.Context, debug: bool) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option("--model", help="A network that comes with the package: drums (kick, snare, hi-hat).")
 @click.option(
   "--checkpoint",
-  required=True,
   type=click.Path(path_type=pathlib.Path),
-  help="Workdir of a training (the folder that holds config.json and checkpoints/).",
+  help="Instead: workdir of a training (the folder that holds config.json and checkpoints/).",
 )
 @click.option(
   "--out",
@@ -40,13 +40,15 @@ def cli(context: click.Context, debug: bool) -> None:
 )
 @click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
 @click.pass_obj
-def predict(debug, files, checkpoint, out, overwrite, plot, start_s, length_s) -> None:
+def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, length_s) -> None:
   """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea) as CSV, with a figure."""
   from softloc_jax import detector
 
   try:
+    if (model is None) == (checkpoint is None):
+      raise click.UsageError("expected either --model or --checkpoint")
     results = _result_paths(files, out, [".csv", ".png"] if plot else [".csv"], overwrite)
-    trained = detector.Detector(checkpoint)
+    trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
     for path, csv_path in zip(files, results, strict=True):
       found = trained.detect_file(path)
       found.write(csv_path, overwrite=overwrite)

@@ -6,7 +6,7 @@ fall between two of them; `events.py` turns them into seconds.
 Which one to use: `threshold` for networks whose probabilities are sharp peaks; `mass_pick` for those
 trained from counts, which may split one event over neighbouring frames (0.5 + 0.5 counts as one event as
 well as 1 does); `peak_pick` for networks trained to output a smoothed heat map; `from_counts` where the
-number of events is known.
+number of events is known, and `count_decoding.count_posterior` where the distribution of their number decides.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def _finite(name: str, values) -> np.ndarray:
   return values
 
 
-def _probabilities(probs) -> np.ndarray:
+def checked_probabilities(probs) -> np.ndarray:
+  """Probabilities `[T]` or `[T, C]` as float64, or a ValueError that says what they are instead."""
   probs = _finite("probs", probs)
   if probs.size and (probs.min() < 0 or probs.max() > 1):
     raise ValueError(
@@ -57,7 +58,7 @@ def _nonnegative(name: str, value: float) -> float:
   return value
 
 
-def _by_class(decode_one: Callable, values: np.ndarray, threshold) -> Detections | list[Detections]:
+def by_class(decode_one: Callable, values: np.ndarray, threshold) -> Detections | list[Detections]:
   """Applies `decode_one(values [T], threshold)` to each class, with its own threshold."""
   num_classes = 1 if values.ndim == 1 else values.shape[1]
   if np.ndim(threshold) != 0 and np.shape(threshold) != (num_classes,):
@@ -72,7 +73,7 @@ def _by_class(decode_one: Callable, values: np.ndarray, threshold) -> Detections
   return [decode_one(values[:, c], thresholds[c]) for c in range(num_classes)]
 
 
-def _suppress(score: np.ndarray, candidates: np.ndarray, suppression: float) -> np.ndarray:
+def suppress(score: np.ndarray, candidates: np.ndarray, suppression: float) -> np.ndarray:
   """Greedy non-maximum suppression: the frames kept, strongest first.
 
   Args:
@@ -122,14 +123,14 @@ def threshold(probs, *, threshold, suppression: float) -> Detections | list[Dete
   >>> threshold([0.1, 0.9, 0.6, 0.0, 0.5], threshold=0.4, suppression=2)
   Detections(frames=array([1., 4.]), confidence=array([0.9, 0.5]))
   """
-  probs = _probabilities(probs)
+  probs = checked_probabilities(probs)
   _nonnegative("suppression", suppression)
 
   def decode_one(p, least):
-    kept = np.sort(_suppress(p, np.flatnonzero(p >= least), suppression))
+    kept = np.sort(suppress(p, np.flatnonzero(p >= least), suppression))
     return Detections(kept.astype(np.float64), p[kept])
 
-  return _by_class(decode_one, probs, threshold)
+  return by_class(decode_one, probs, threshold)
 
 
 def mass_pick(
@@ -162,7 +163,7 @@ def mass_pick(
   """
   from scipy import signal
 
-  probs = _probabilities(probs)
+  probs = checked_probabilities(probs)
   _nonnegative("suppression", suppression)
   window = suppression / 2 if window is None else _nonnegative("window", window)
   if 2 * window > suppression:
@@ -186,7 +187,7 @@ def mass_pick(
     frames = centres[kept] + around[kept] @ offsets / mass[kept]
     return Detections(frames, np.minimum(mass[kept], 1))
 
-  return _by_class(decode_one, probs, threshold)
+  return by_class(decode_one, probs, threshold)
 
 
 def peak_pick(heatmap, *, softness: float, threshold=0.3) -> Detections | list[Detections]:
@@ -238,7 +239,7 @@ def peak_pick(heatmap, *, softness: float, threshold=0.3) -> Detections | list[D
     found = np.array(sorted(picked), dtype=np.float64).reshape(-1, 2)
     return Detections(found[:, 0], found[:, 1])
 
-  return _by_class(decode_one, heatmap, threshold)
+  return by_class(decode_one, heatmap, threshold)
 
 
 def from_counts(logits, counts, *, where=None, suppression: float = 0.0) -> Detections | list[Detections]:
@@ -286,7 +287,7 @@ def from_counts(logits, counts, *, where=None, suppression: float = 0.0) -> Dete
   def decode_one(x, q, count):
     # The odds of frames a and b, one an event and the other not, are exp(x_a - x_b) whatever the count:
     # logits rank as the posterior does, and still tell apart what rounding has made equal to 1.
-    ranked = _suppress(x, frames, suppression)
+    ranked = suppress(x, frames, suppression)
     rest = np.setdiff1d(frames, ranked)
     ranked = np.concatenate([ranked, rest[np.argsort(-x[rest], kind="stable")]])
     kept = np.sort(ranked[:count])

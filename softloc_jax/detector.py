@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from softloc_jax import checkpoints, checks, evaluation, plots, predict, train
+from softloc_jax import checkpoints, checks, evaluation, plots, predict, pretrained, train
 from softloc_jax.data import condition, event_files, mitdb, signal_files
 from softloc_jax.data import recording as recording_lib
 from softloc_jax.data.recording import Recording
@@ -59,30 +59,52 @@ class Detection:
     )
 
 
-class Detector:
-  """Finds events with the network of a training's workdir.
-
-  Args:
-    workdir: the folder that `train_and_evaluate` filled.
-    replica: which of several seeds.
+def read_workdir(workdir: str | os.PathLike, *, replica: int = 0) -> pretrained.Trained:
+  """What a training's reported checkpoint holds of one of its seeds.
 
   Raises:
     FileNotFoundError: the folder holds no training, or no checkpoint yet.
     ValueError: there is no such replica.
   """
+  config = ConfigDict(checkpoints.read_config(workdir))
+  if not 0 <= replica < config.num_replicas:
+    raise ValueError(f"replica is {replica}; {workdir} holds {config.num_replicas}")
+  network = Network.from_config(config)
+  state, notes = train.restore_reported(config, workdir, network)
+  variables = jax.tree.map(lambda leaf: leaf[replica : replica + 1], state.variables)
+  return pretrained.Trained(config, network, variables, notes["calibration"][replica])
 
-  def __init__(self, workdir: str | os.PathLike, *, replica: int = 0):
-    self.config = ConfigDict(checkpoints.read_config(workdir))
-    if not 0 <= replica < self.config.num_replicas:
-      raise ValueError(f"replica is {replica}; {workdir} holds {self.config.num_replicas}")
-    self.network = Network.from_config(self.config)
-    state, notes = train.restore_reported(self.config, workdir, self.network)
-    self._params = jax.tree.map(lambda leaf: leaf[replica : replica + 1], state.params)
-    self._calibration = evaluation.Calibration(**notes["calibration"][replica])
+
+class Detector:
+  """Finds events with a trained network: `Detector.from_workdir(DIR)` or `Detector.pretrained("drums")`."""
+
+  def __init__(self, trained: pretrained.Trained):
+    self.config, self.network = trained.config, trained.network
+    self._variables = trained.variables
+    self._calibration = evaluation.Calibration(**trained.calibration)
     self._predictor = predict.Predictor.from_config(self.network, self.config.predict)
     self._decoder = evaluation.Decoder(
       self.config.decode, self.network.classes, self.network.extractor.frame_rate_hz
     )
+
+  @classmethod
+  def from_workdir(cls, workdir: str | os.PathLike, *, replica: int = 0) -> Detector:
+    """The network of a folder that `train_and_evaluate` filled; `replica` is which of several seeds.
+
+    Raises:
+      FileNotFoundError: the folder holds no training, or no checkpoint yet.
+      ValueError: there is no such replica.
+    """
+    return cls(read_workdir(workdir, replica=replica))
+
+  @classmethod
+  def pretrained(cls, name: str) -> Detector:
+    """A network that comes with the package.
+
+    Raises:
+      ValueError: there is no such network.
+    """
+    return cls(pretrained.load(pretrained.folder(name)))
 
   def detect(self, recording: Recording) -> Detection:
     """Events of a recording, whose signal may have any rate: it is conditioned as for training.
@@ -93,7 +115,7 @@ class Detector:
     recording_lib.validate(recording)
     recording = condition.condition(recording, **self.config.data.conditioning)
     checks.check_signal(recording, self.network.extractor)
-    probs = evaluation.probabilities(self._predictor.logits(self._params, recording.signal)[0])
+    probs = self._predictor.probabilities(self._variables, recording.signal)[0]
     times_s, confidence = self._decoder(probs, self._calibration)
     return Detection(recording, times_s, confidence, probs, self.network)
 

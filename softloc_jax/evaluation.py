@@ -9,12 +9,11 @@ import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special
 
-from softloc_jax import alignment, decode, events, metrics, plots, predict, thresholds
+from softloc_jax import alignment, count_decoding, decode, events, metrics, plots, predict, thresholds
 from softloc_jax.data import event_files
 from softloc_jax.data.recording import Recording
-from softloc_jax.network import Network, Params
+from softloc_jax.network import Network, Variables
 
 Events = dict[str, np.ndarray]
 
@@ -35,9 +34,11 @@ class Decoder:
   """Event probabilities to events in seconds, as a config says.
 
   Args:
-    config: `method` ("threshold", "mass" or "peak_pick"), `suppression_s`, `window_s` (mass),
+    config: `method` ("threshold", "mass", "count_posterior" or "peak_pick"), `suppression_s`, `window_s`
+      (mass: of an event; count_posterior: of the counts),
       `softness_s` (peak_pick), `count_window_s` (threshold choice), `align_softness_s` (0 where labels
-      hold no times) and `align_max_s` (offset).
+      hold no times) and `align_max_s` (offset), `shared` (whether all classes have one threshold and one
+      offset: for classes of one kind, such as pitches, many of which are rare).
     classes: order of the class axis.
     frame_rate_hz: frames per second.
 
@@ -52,6 +53,11 @@ class Decoder:
       "mass": functools.partial(
         decode.mass_pick, suppression=suppression, window=config.window_s * frame_rate_hz
       ),
+      "count_posterior": functools.partial(
+        count_decoding.count_posterior,
+        suppression=suppression,
+        window=config.window_s * frame_rate_hz,
+      ),
       "peak_pick": functools.partial(decode.peak_pick, softness=config.softness_s * frame_rate_hz),
     }
     if config.method not in methods:
@@ -65,6 +71,7 @@ class Decoder:
       if config.align_softness_s
       else None
     )
+    self._shared = config.shared
 
   def calibrate(
     self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]
@@ -79,21 +86,25 @@ class Decoder:
       The calibration, and the count error it leaves as a share of the events.
     """
     choice = self._choose_thresholds(probs, recordings)
-    plain = Calibration(np.asarray(choice.threshold).tolist(), [0.0] * len(self._classes))
+    num_classes = len(self._classes)
+    plain = Calibration(np.broadcast_to(choice.threshold, num_classes).tolist(), [0.0] * num_classes)
     num_events = sum(len(one.times_s(name)) for one in recordings for name in self._classes)
     error = float(choice.count_error.min(axis=-1).sum() / max(num_events, 1))
     if self._align is None:
       return plain, error
     found = [self(p, plain)[0] for p in probs]
-    offsets_s = [
-      alignment.constant_offset(
-        [one.times_s(name) for one in recordings], [f[name] for f in found], **self._align
-      )
-      for name in self._classes
-    ]
-    return plain._replace(offsets_s=offsets_s), error
+
+    def offset_s(names: Sequence[str]) -> float:
+      labels_s = [one.times_s(name) for name in names for one in recordings]
+      estimates_s = [f[name] for name in names for f in found]
+      return alignment.constant_offset(labels_s, estimates_s, **self._align)
+
+    if self._shared:
+      return plain._replace(offsets_s=[offset_s(self._classes)] * num_classes), error
+    return plain._replace(offsets_s=[offset_s([name]) for name in self._classes]), error
 
   def _choose_thresholds(self, probs, recordings) -> thresholds.ThresholdChoice:
+    """Of each class, or one of all of them, each recording then standing for as many as it has classes."""
     counts, known = [], []
     for p, recording in zip(probs, recordings, strict=True):
       # The last event may lie past the centre of the last frame.
@@ -107,6 +118,10 @@ class Decoder:
       ]
       counts.append(np.stack(per_class, axis=-1))
       known.append(np.broadcast_to([recording.is_labelled(name) for name in self._classes], counts[-1].shape))
+    if self._shared:
+      probs, counts, known = (
+        [x[:, c, None] for x in one for c in range(x.shape[1])] for one in (probs, counts, known)
+      )
     return thresholds.choose_threshold(
       probs, counts, decode_fn=self._decode, window=self._count_window, where=known
     )
@@ -125,33 +140,58 @@ class Decoder:
     return times, {name: one.confidence for name, one in zip(self._classes, found, strict=True)}
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-  """Sigmoid, on the host."""
-  return scipy.special.expit(np.asarray(logits, np.float32))
-
-
 def score(
-  estimates: Sequence[Mapping[str, np.ndarray]],
+  estimates: Sequence[Events],
   recordings: Sequence[Recording],
   *,
   classes: Sequence[str],
   window_s: float,
+  more_windows_s: Sequence[float] = (),
+  official_shift_s: float | None = None,
 ) -> dict[str, float]:
-  """`metrics.evaluate` of estimated events against the recordings' own."""
-  return metrics.evaluate(
+  """`metrics.evaluate` of estimated events against the recordings' own.
+
+  Args:
+    estimates: of each recording, times of each class in seconds.
+    recordings: with the true events.
+    classes: all that may occur.
+    window_s: tolerance in seconds.
+    more_windows_s: tolerances at which F1 is added: `f1@20ms`, `f1@20ms/<class>`, `f1_recordings@20ms`, ...
+    official_shift_s: adds F1 as the papers' own code scores it, `f1@official` and so on: matched in order,
+      all estimates moved by a constant. None leaves it out.
+  """
+  evaluate = functools.partial(
+    metrics.evaluate,
     [{name: one.times_s(name) for name in classes} for one in recordings],
-    list(estimates),
     classes=tuple(classes),
-    window_s=window_s,
     durations_s=[one.duration_s for one in recordings],
     labelled=[{name: one.is_labelled(name) for name in classes} for one in recordings],
   )
+  estimates = list(estimates)
+  scores = evaluate(estimates, window_s=window_s)
+  for other_s in more_windows_s:
+    scores |= _f1_of(evaluate(estimates, window_s=other_s), f"{1000 * other_s:g}ms")
+  if official_shift_s is not None:
+    moved = [{k: np.maximum(v + official_shift_s, 0) for k, v in one.items()} for one in estimates]
+    found = evaluate(moved, window_s=window_s, match_fn=metrics.match_in_order)
+    scores |= _f1_of(found, "official")
+  return scores
+
+
+def _f1_of(scores: Mapping[str, float], suffix: str) -> dict[str, float]:
+  """`f1` and `f1_recordings`, of all and of each class, under a name with a suffix."""
+  names = {key: key.split("/") for key in scores}
+  return {
+    "/".join([f"{name}@{suffix}", *of]): scores[key]
+    for key, (name, *of) in names.items()
+    if name in ("f1", "f1_recordings")
+  }
 
 
 def evaluate_replicas(
   config: Any,
   network: Network,
-  params: Params,
+  variables: Variables,
   calibrations: Sequence[Mapping[str, Any]],
   recordings: Sequence[Recording],
   *,
@@ -162,7 +202,7 @@ def evaluate_replicas(
   Args:
     config: of the experiment.
     network: signal to logits.
-    params: stacked over replicas.
+    variables: stacked over replicas.
     calibrations: the fields of `Calibration`, one per replica.
     recordings: with their true events.
     out: gets `predictions/<id>.csv` (`predictions/seed_<seed>/<id>.csv` of several replicas), and the
@@ -173,7 +213,7 @@ def evaluate_replicas(
   """
   predictor = predict.Predictor.from_config(network, config.predict)
   decoder = Decoder(config.decode, network.classes, network.extractor.frame_rate_hz)
-  logits = [predictor.logits(params, one.signal) for one in recordings]
+  probabilities = [predictor.probabilities(variables, one.signal) for one in recordings]
   results = []
   for replica, fields in enumerate(calibrations):
     calibration = Calibration(**fields)
@@ -181,15 +221,21 @@ def evaluate_replicas(
     if len(calibrations) > 1:
       folder = folder / f"seed_{config.seed + replica}"
     estimates = []
-    for number, (one, x) in enumerate(zip(recordings, logits, strict=True)):
-      probs = probabilities(x[replica])
+    for number, (one, x) in enumerate(zip(recordings, probabilities, strict=True)):
+      probs = x[replica]
       times, confidence = decoder(probs, calibration)
       write_predictions(folder, one.id, times, confidence)
       estimates.append(times)
       if replica == 0 and number < config.num_figures:
         figure = out / "figures" / f"{one.id}.png"
         plots.save_recording(figure, one, network.extractor, probs, times, network.classes)
-    scores = functools.partial(score, classes=network.classes, window_s=config.score_window_s)
+    scores = functools.partial(
+      score,
+      classes=network.classes,
+      window_s=config.score_window_s,
+      more_windows_s=config.more_score_windows_s,
+      official_shift_s=config.official_shift_s,
+    )
     alone = {one.id: scores([times], [one]) for one, times in zip(recordings, estimates, strict=True)}
     results.append(
       scores(estimates, recordings) | {"calibration": calibration._asdict(), "recordings": alone}

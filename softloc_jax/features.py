@@ -1,21 +1,22 @@
 """Signals to frames, in JAX, on the device.
 
 A feature extractor says how many samples it needs for a stretch of frames and turns
-exactly those into features, so that a crop and a whole recording give the same values.
-Frame `t` is centred on `t * hop_samples`; differences are centred too: nothing moves an
-event in time.
+exactly those into features, so that a crop and a whole recording give the same values
+(but for the mean that `ReferenceLogMel` takes away). Frame `t` is centred on
+`t * hop_samples`; differences are centred too: nothing moves an event in time.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 from jax import Array
 import jax.numpy as jnp
 import numpy as np
+
+from softloc_jax import mel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,85 +52,77 @@ class SignalFrames:
 
 
 @dataclasses.dataclass(frozen=True)
-class LogMel:
-  """Log-mel spectrogram and its centred difference: `[..., N, 1] -> [..., T, num_mels, 2]`.
+class LogMel(mel.MelBands):
+  """Log-mel spectrogram and its difference over time: `[..., N, 1] -> [..., T, num_mels, 2]`.
 
-  The power spectrogram under a Hann window goes through librosa's (Slaney) mel filters and
-  to decibels. Channel 0 is the level, `(dB - floor_db) / -floor_db` (0 at the floor, 1 at
-  0 dB); channel 1 is `(level[t + 1] - level[t - 1]) / 2` times 4, to about the same size.
+  Channel 0 is the level, `(dB - floor_db) / -floor_db` (0 at the floor, 1 at 0 dB); channel 1 is its
+  `difference` times 4, to about the same size. See `mel.MelBands` for the other settings.
 
   Attributes:
-    sample_rate_hz: rate of the signal.
-    hop_samples: samples between frames.
-    window_samples: length of the window, even.
-    num_mels: mel bands between `low_hz` and `high_hz`.
     floor_db: power below this counts as this.
   """
 
-  num_channels: ClassVar[int] = 1
-
-  sample_rate_hz: float
-  hop_samples: int
-  window_samples: int
-  num_mels: int
-  low_hz: float = 30.0
-  high_hz: float | None = None
   floor_db: float = -80.0
 
   def __post_init__(self):
-    if self.window_samples % 2:
-      raise ValueError(f"window_samples is {self.window_samples}; expected an even number")
-    if not 1 <= self.hop_samples <= self.window_samples:
-      raise ValueError(
-        f"hop_samples is {self.hop_samples}; expected 1 to window_samples, {self.window_samples}:"
-        f" events could fall between windows"
-      )
+    super().__post_init__()
     if not self.floor_db < 0:
       raise ValueError(f"floor_db is {self.floor_db}; expected a negative number")
 
-  @property
-  def frame_rate_hz(self) -> float:
-    return self.sample_rate_hz / self.hop_samples
+  def __call__(self, signal: Array) -> Array:
+    level = jnp.maximum(self._levels(signal) / -self.floor_db + 1.0, 0.0)
+    return jnp.stack([level[..., 1:-1, :], 4 * self._difference(level)], axis=-1)
 
-  @property
-  def shape(self) -> tuple[int, int]:
-    """Bins and channels of a frame."""
-    return self.num_mels, 2
 
-  def sample_range(self, start_frame: int, num_frames: int) -> tuple[int, int]:
-    """First sample and number of samples: one more frame on each side feeds the difference."""
-    first = (start_frame - 1) * self.hop_samples - self.window_samples // 2
-    return first, (num_frames + 1) * self.hop_samples + self.window_samples
+@dataclasses.dataclass(frozen=True)
+class ReferenceLogMel(mel.MelBands):
+  """The spectrogram of the papers' experiments and its difference: `[..., N, 1] -> [..., T, num_mels, 2]`.
 
-  def num_frames(self, num_samples: int) -> int:
-    """Frames whose centre lies inside a recording."""
-    return -(-num_samples // self.hop_samples)
+  Channel 0 is `20 log10` of the mel powers minus its mean over the time of the clip; the signal goes through
+  a pre-emphasis of 0.97 and a Hamming window, powers are divided by the length of the Fourier transform,
+  and the triangles, of height 1, are even in `2595 log10(1 + f / 700)`. Channel 1 is its difference.
 
-  def decibels(self, signal: Array) -> Array:
-    """Mel power in decibels, not floored by `floor_db` but at 1e-10: `[..., N] -> [..., frames, num_mels]`.
+  What differs from the reference: frame `t` is centred on `t * hop_samples`, and the difference too, where
+  the reference takes an event for the first window that ends after it and scores with a constant shift of 25
+  to 30 ms; the window is periodic; triangles are not rounded to whole bins; powers count as 1e-10 at least.
 
-    Frame `i` covers samples `i * hop_samples` to `i * hop_samples + window_samples`.
-    """
-    num_frames = (signal.shape[-1] - self.window_samples) // self.hop_samples + 1
-    index = np.arange(num_frames)[:, None] * self.hop_samples + np.arange(self.window_samples)
-    frames = signal[..., index] * _hann(self.window_samples)
-    power = jnp.square(jnp.abs(jnp.fft.rfft(frames)))
-    filters = _mel_filters(self.sample_rate_hz, self.window_samples, self.num_mels, self.low_hz, self.high_hz)
-    mel = jnp.einsum("...f,mf->...m", power, filters, precision="highest")
-    return 10 * jnp.log10(jnp.maximum(mel, 1e-10))
+  The mean is that of the stretch that is cut out, so the level of a frame depends on the stretch around it.
+  `predict` cuts chunks: with their context they should be about as long as training clips. Frames of
+  digital silence, such as those beyond the ends of a recording, have no part in the mean.
+
+  Attributes:
+    scale: both channels are multiplied by it; 1 gives the reference's numbers, 0.02 some of about 1.
+
+  >>> drums = ReferenceLogMel(44_100, 220, 1_102, 72, fft_samples=4_096)  # L section 6
+  >>> piano = ReferenceLogMel(44_100, 220, 1_102, 384, fft_samples=8_192, bank_mels=550)  # L 7, S 4.2
+  >>> piano.shape
+  (384, 2)
+  """
+
+  low_hz: float = 0.0
+  _: dataclasses.KW_ONLY
+  window: str = "hamming"
+  mel_scale: str = "htk"
+  mel_norm: str | None = None
+  pre_emphasis: float = 0.97
+  scale: float = 1.0
 
   def __call__(self, signal: Array) -> Array:
-    mono = jnp.asarray(signal, jnp.float32)[..., 0]
-    level = jnp.maximum(self.decibels(mono) / -self.floor_db + 1.0, 0.0)
-    difference = 2 * (level[..., 2:, :] - level[..., :-2, :])
-    return jnp.stack([level[..., 1:-1, :], difference], axis=-1)
+    decibels = self._levels(signal)
+    divisor_db = 10 * np.log10(self.fft_samples or self.window_samples)
+    level = 2 * jnp.maximum(decibels - divisor_db, mel.LEAST_DB)
+    inner = level[..., 1:-1, :]
+    heard = jnp.any(decibels[..., 1:-1, :] > mel.LEAST_DB, axis=-1, keepdims=True)
+    total = jnp.sum(inner * heard, axis=-2, keepdims=True)
+    mean = total / jnp.maximum(jnp.sum(heard, axis=-2, keepdims=True), 1)
+    return self.scale * jnp.stack([inner - mean, self._difference(level)], axis=-1)
 
 
-FeatureExtractor = SignalFrames | LogMel
+FeatureExtractor = SignalFrames | LogMel | ReferenceLogMel
 
 
 def from_config(config: Any) -> FeatureExtractor:
-  """The extractor that `config.kind` names, "signal" or "log_mel", with the other keys as arguments.
+  """The extractor that `config.kind` names ("signal", "log_mel", "reference_log_mel"), of its other keys.
 
   Raises:
     ValueError: an unknown kind, an unknown argument or one that is missing.
@@ -137,7 +130,7 @@ def from_config(config: Any) -> FeatureExtractor:
   >>> from_config({"kind": "signal", "sample_rate_hz": 100.0}).frame_rate_hz
   100.0
   """
-  kinds = {"signal": SignalFrames, "log_mel": LogMel}
+  kinds = {"signal": SignalFrames, "log_mel": LogMel, "reference_log_mel": ReferenceLogMel}
   arguments = dict(config)
   kind = arguments.pop("kind", None)
   if kind not in kinds:
@@ -148,19 +141,3 @@ def from_config(config: Any) -> FeatureExtractor:
   except TypeError as error:
     raise ValueError(f"features {kind!r}: {error}; expected {', '.join(signature.parameters)}") from error
   return kinds[kind](**arguments)
-
-
-@functools.cache
-def _hann(window_samples: int) -> np.ndarray:
-  """Periodic Hann window, as librosa's."""
-  return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)).astype(np.float32)
-
-
-@functools.cache
-def _mel_filters(sample_rate_hz, window_samples, num_mels, low_hz, high_hz) -> np.ndarray:
-  """`[num_mels, window_samples // 2 + 1]`."""
-  import librosa
-
-  return librosa.filters.mel(
-    sr=sample_rate_hz, n_fft=window_samples, n_mels=num_mels, fmin=low_hz, fmax=high_hz
-  ).astype(np.float32)

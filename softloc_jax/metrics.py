@@ -6,12 +6,18 @@ hold them to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from softloc_jax import thresholds
-from softloc_jax.matching import check_times, match_events, precision_recall_f1, time_errors_ms
+from softloc_jax.matching import (
+  check_times,
+  match_events,
+  match_in_order,
+  precision_recall_f1,
+  time_errors_ms,
+)
 from softloc_jax.protocols import GOLF_EVENTS, golf_pce, note_scores
 
 __all__ = [
@@ -21,10 +27,14 @@ __all__ = [
   "evaluate",
   "golf_pce",
   "match_events",
+  "match_in_order",
   "note_scores",
   "onset_scores",
   "tolerance_curve",
 ]
+
+# match_fn(reference, estimate, window_s=...) -> indices into both
+MatchFn = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def onset_scores(reference, estimate, *, window_s: float = 0.05) -> dict[str, float]:
@@ -166,6 +176,7 @@ def evaluate(
   labelled: Sequence[Mapping[str, bool]] | None = None,
   durations_s: Sequence[float] | None = None,
   count_window_s: float = 10.0,
+  match_fn: MatchFn = match_events,
 ) -> dict[str, float]:
   """Scores of a set of recordings with several classes of events.
 
@@ -179,14 +190,19 @@ def evaluate(
       recording and a class that were not annotated take no part in any score.
     durations_s: length of each recording; None counts each recording as one window.
     count_window_s: length of the windows of the count error, in seconds.
+    match_fn: which events are pairs; `match_in_order` is how simple scoring code does it.
 
   Returns:
     A flat dict:
     `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled; NaN for a class
       without any true or detected event;
     `f1`, `precision`, `recall`: their means over the classes;
-    `f1_recordings`: the mean over recordings of the F1 of a recording's events of all classes, matched
-      within their class, as papers on piano report it; silent recordings without detections are left out;
+    `f1_recordings`, `precision_recordings`, `recall_recordings`: means over recordings of the scores of a
+      recording's events of all classes, matched within their class, as papers on piano report it; silent
+      recordings without detections are left out; `f1_recordings/low` and `f1_recordings/high`: a 95%
+      bootstrap interval over recordings;
+    `f1_recordings/<class>`: the mean over recordings of the F1 of one class, as papers on drums report it;
+      0 for a recording without such an event where some are detected;
     `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference; with
       `/<class>` of those of a class;
     `count_error`: mean absolute count error of a class in a window;
@@ -205,7 +221,7 @@ def evaluate(
   counts = np.zeros((len(references), len(classes), 3), np.int64)  # true, detected, matched
   errors_s, differences = [[] for _ in classes], []
   for i, c, reference, estimate in _labelled_pairs(references, estimates, classes, labelled):
-    ref_index, est_index = match_events(reference, estimate, window_s=window_s)
+    ref_index, est_index = match_fn(reference, estimate, window_s=window_s)
     counts[i, c] = len(reference), len(estimate), len(ref_index)
     errors_s[c].extend(estimate[est_index] - reference[ref_index])
     if durations_s is None:
@@ -216,7 +232,7 @@ def evaluate(
   totals = zip(("num_reference", "num_estimate", "num_matched"), counts.sum((0, 1)).tolist(), strict=True)
   return {
     **_class_scores(counts.sum(0), classes),
-    **_recording_scores(counts.sum(1)),
+    **_recording_scores(counts, classes),
     **time_errors_ms([error for one in errors_s for error in one]),
     **{
       f"{key}/{name}": value
@@ -255,8 +271,20 @@ def _class_scores(counts: np.ndarray, classes: Sequence[str]) -> dict[str, float
   return {**means, **scores}
 
 
-def _recording_scores(counts: np.ndarray) -> dict[str, float]:
-  """Mean F1 over recordings and its interval, from `[N, 3]` counts."""
-  f1 = [precision_recall_f1(*row)["f1"] for row in counts.tolist() if row[0] + row[1]]
-  low, high = bootstrap_interval(f1) if f1 else (np.nan, np.nan)
-  return {"f1_recordings": _mean(f1), "f1_recordings/low": low, "f1_recordings/high": high}
+def _recording_scores(counts: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+  """Means over recordings, of all classes and of each, from `[N, C, 3]` counts."""
+
+  def by_recording(rows: np.ndarray) -> list[dict[str, float]]:
+    return [precision_recall_f1(*row) for row in rows.tolist() if row[0] + row[1]]
+
+  scores = by_recording(counts.sum(1))
+  low, high = bootstrap_interval([one["f1"] for one in scores]) if scores else (np.nan, np.nan)
+  return {
+    **{f"{key}_recordings": _mean(one[key] for one in scores) for key in ("f1", "precision", "recall")},
+    "f1_recordings/low": low,
+    "f1_recordings/high": high,
+    **{
+      f"f1_recordings/{name}": _mean(one["f1"] for one in by_recording(counts[:, c]))
+      for c, name in enumerate(classes)
+    },
+  }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import nnx
 import jax
@@ -11,7 +11,17 @@ from jax import Array
 
 from softloc_jax import events, features, input_pipeline, models
 
-Params = Any
+
+class Variables(NamedTuple):
+  """What a network has learned.
+
+  Attributes:
+    params: what gradients change.
+    stats: what training measures on the side, such as the means of batch normalisation.
+  """
+
+  params: Any
+  stats: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +34,7 @@ class Network:
     config: of the model.
     initial_bias: of the logits (L15).
     graphdef: the structure of the model, as `nnx.split` gives it.
-    rest: variables of the model that are not trained.
+    rest: variables of the model that training leaves alone.
   """
 
   extractor: features.FeatureExtractor
@@ -46,7 +56,7 @@ class Network:
     # The typical window is what should start with an empty count (L15).
     bias = events.bias_for_empty_count(config.omega, (windows.min_frames + windows.max_frames) // 2)
     classes = tuple(config.data.classes)
-    graphdef, _, rest = _split(config.model, extractor, classes, bias, jax.random.key(0))
+    graphdef, *_, rest = _split(config.model, extractor, classes, bias, jax.random.key(0))
     return cls(extractor, classes, config.model, bias, graphdef, rest)
 
   @property
@@ -54,19 +64,32 @@ class Network:
     """Frames of one step of the model's coarsest layer: starts of chunks are multiples of it."""
     return self.config.get("time_stride", 1)
 
-  def init(self, key: Array) -> Params:
-    """Parameters before training."""
-    return _split(self.config, self.extractor, self.classes, self.initial_bias, key)[1]
+  def init(self, key: Array) -> Variables:
+    """Variables before training."""
+    _, params, stats, _ = _split(self.config, self.extractor, self.classes, self.initial_bias, key)
+    return Variables(params, stats)
 
-  def apply(self, params: Params, signal: Array) -> Array:
+  def apply(self, variables: Variables, signal: Array) -> Array:
     """Logits of the frames that a batch of cut signals holds: `[B, N, channels] -> [B, T, C]`."""
-    # Without the copy the recurrent layers' own variables would leak out of the trace.
-    model = nnx.merge(self.graphdef, params, self.rest, copy=True)
+    model = self._merge(variables)
+    model.eval()
     return model(self.extractor(signal))
+
+  def apply_in_training(self, variables: Variables, signal: Array, key: Array) -> tuple[Array, Any]:
+    """Logits as of a training step, with dropout by the key, and the batch statistics after it."""
+    model = self._merge(variables)
+    model.train()
+    nnx.reseed(model, default=key)
+    logits = model(self.extractor(signal))
+    return logits, nnx.state(model, nnx.BatchStat)
+
+  def _merge(self, variables: Variables) -> nnx.Module:
+    # Without the copy the recurrent layers' own variables would leak out of the trace.
+    return nnx.merge(self.graphdef, *variables, self.rest, copy=True)
 
 
 def _split(config, extractor, classes, bias, key):
   model = models.from_config(
     config, frame_shape=extractor.shape, num_classes=len(classes), initial_bias=bias, rngs=nnx.Rngs(key)
   )
-  return nnx.split(model, nnx.Param, ...)
+  return nnx.split(model, nnx.Param, nnx.BatchStat, ...)

@@ -8,11 +8,14 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax import features, input_pipeline
+from softloc_jax import features, input_pipeline, mel
 from softloc_jax.data.recording import Recording
 
 # Told apart by colour, by shape and by height: probabilities up to 1, then estimates, then the reference.
 REFERENCE, ESTIMATE, PROBABILITY = "#d95f02", "#1b6ca8", "0.45"
+
+# With more classes than this, events are drawn on one roll.
+_MOST_ROWS = 12
 
 
 def recording_figure(
@@ -26,6 +29,8 @@ def recording_figure(
   length_s: float = 6.0,
 ):
   """A stretch of a recording: its spectrogram or signal, then per class probabilities and events.
+
+  Of many classes, such as pitches, there is one roll with a row for each.
 
   Args:
     recording: events it has are drawn as reference; it may have none.
@@ -50,6 +55,8 @@ def recording_figure(
       f" {recording.duration_s:.3f} s"
     )
   stop_s = min(start_s + length_s, recording.duration_s)
+  if len(classes) > _MOST_ROWS:
+    return _roll_figure(recording, extractor, probs, estimates, classes, start_s, stop_s)
   figure = Figure(figsize=(10, 2.3 + 1.1 * len(classes)), layout="constrained")
   axes = figure.subplots(len(classes) + 1, 1, sharex=True, height_ratios=[1.6] + [1.0] * len(classes))
   axes[0].set_title(recording.id, loc="left")
@@ -74,6 +81,84 @@ def recording_figure(
   return figure
 
 
+def _roll_figure(recording, extractor, probs, estimates, classes, start_s: float, stop_s: float):
+  """`recording_figure` of many classes."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(10, 7.5), layout="constrained")
+  axes = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 2.2])
+  axes[0].set_title(recording.id, loc="left")
+  _draw_signal(axes[0], recording, extractor, start_s, stop_s)
+  references = {name: recording.times_s(name) for name in classes if recording.is_labelled(name)}
+  draw_roll(
+    axes[1],
+    references,
+    estimates,
+    classes,
+    probs=probs,
+    frame_rate_hz=extractor.frame_rate_hz,
+    start_s=start_s,
+    stop_s=stop_s,
+  )
+  figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
+  axes[1].set(xlabel="time [s]", xlim=(start_s, stop_s))
+  return figure
+
+
+def draw_roll(
+  axis,
+  references: Mapping[str, np.ndarray],
+  estimates: Mapping[str, np.ndarray],
+  classes: Sequence[str],
+  *,
+  start_s: float,
+  stop_s: float,
+  probs: np.ndarray | None = None,
+  frame_rate_hz: float = 1.0,
+) -> None:
+  """Events of many classes, a row for each: true ones as rings, estimates as dots, probabilities as grey.
+
+  Args:
+    axis: of matplotlib.
+    references: class name -> true times in seconds.
+    estimates: class name -> detected times in seconds.
+    classes: rows, from below.
+    start_s: where the stretch begins.
+    stop_s: where it ends.
+    probs: `[T, C]`; None draws events only.
+    frame_rate_hz: of the probabilities.
+  """
+  if probs is not None:
+    first, stop = int(start_s * frame_rate_hz), int(np.ceil(stop_s * frame_rate_hz)) + 1
+    shown = np.asarray(probs)[first:stop].T
+    extent = (
+      (first - 0.5) / frame_rate_hz,
+      (first + shown.shape[1] - 0.5) / frame_rate_hz,
+      -0.5,
+      len(classes) - 0.5,
+    )
+    axis.imshow(shown, origin="lower", aspect="auto", cmap="Greys", vmin=0, vmax=1, extent=extent)
+  marks = {"mfc": "none", "mec": REFERENCE, "ms": 7, "mew": 1.2}
+  _draw_rows(axis, references, classes, start_s, stop_s, "o", "reference", **marks)
+  _draw_rows(axis, estimates, classes, start_s, stop_s, ".", "estimate", color=ESTIMATE, ms=4)
+  rows = range(0, len(classes), 12)
+  axis.set_yticks(rows, [classes[row] for row in rows])
+  axis.set(ylabel="class", ylim=(-0.5, len(classes) - 0.5), xlim=(start_s, stop_s))
+
+
+def _draw_rows(
+  axis, times_s: Mapping, classes, start_s: float, stop_s: float, marker: str, label: str, **style
+):
+  points = [
+    (time_s, row)
+    for row, name in enumerate(classes)
+    for time_s in times_s.get(name, ())
+    if start_s <= time_s <= stop_s
+  ]
+  points = np.array(points, dtype=np.float64).reshape(-1, 2)
+  axis.plot(points[:, 0], points[:, 1], marker, label=label, **style)
+
+
 def save_recording(path: str | os.PathLike, *args, **kwargs) -> None:
   """Writes `recording_figure(...)` to a PNG, whole or not at all."""
   save(recording_figure(*args, **kwargs), path)
@@ -90,7 +175,7 @@ def save(figure, path: str | os.PathLike) -> None:
 
 def _draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: float) -> None:
   rate_hz = recording.sample_rate_hz
-  if isinstance(extractor, features.LogMel):
+  if isinstance(extractor, mel.MelBands):
     _draw_spectrogram(axis, recording, extractor, start_s, stop_s)
     return
   samples = np.arange(int(start_s * rate_hz), min(int(np.ceil(stop_s * rate_hz)) + 1, len(recording.signal)))
@@ -100,11 +185,9 @@ def _draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: 
 
 
 def _draw_spectrogram(
-  axis, recording: Recording, extractor: features.LogMel, start_s: float, stop_s: float
+  axis, recording: Recording, extractor: mel.MelBands, start_s: float, stop_s: float
 ) -> None:
   """Mel levels of every frame, each column as wide as a hop and centred on its frame."""
-  import librosa
-
   rate_hz = extractor.frame_rate_hz
   first, stop = int(start_s * rate_hz), int(np.ceil(stop_s * rate_hz)) + 1
   half = extractor.window_samples // 2
@@ -116,8 +199,7 @@ def _draw_spectrogram(
   level = np.asarray(extractor.decibels(cut[:, 0])).T
   extent = ((first - 0.5) / rate_hz, (stop - 0.5) / rate_hz, -0.5, len(level) - 0.5)
   axis.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=level.max() - 70, extent=extent)
-  high_hz = extractor.high_hz or extractor.sample_rate_hz / 2
-  centres_hz = librosa.mel_frequencies(extractor.num_mels + 2, fmin=extractor.low_hz, fmax=high_hz)[1:-1]
+  centres_hz = extractor.band_hz
   shown_hz = [
     hz for hz in (100, 500, 1_000, 2_000, 4_000, 8_000, 16_000) if centres_hz[0] <= hz <= centres_hz[-1]
   ]

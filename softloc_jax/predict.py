@@ -2,69 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import fractions
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 
 from softloc_jax import events, input_pipeline
-from softloc_jax.network import Network, Params
+from softloc_jax.network import Network, Variables
+
+OVERLAPS = ("cut", "fade")
 
 
 class Predictor:
   """Runs a network over whole recordings, for all replicas at once.
 
-  A recording is cut into chunks with context on both sides; what the context yields is thrown
-  away. So the result is that of one pass over the whole recording where the context covers what
-  the network remembers, and memory does not grow with the recording.
+  A recording is cut into chunks with context on both sides. Cut off again (`overlap="cut"`), what the
+  context yields only informs the rest, and the result is that of one pass over the whole recording where
+  the context covers what the network remembers. Kept (`"fade"`, overlap-add), each chunk fades into the
+  next over twice the context: for networks that remember further. Memory does not grow with the recording.
 
   Args:
     network: signal to logits.
-    chunk_frames: frames kept of each chunk, rounded up to whole steps of the model.
-    context_frames: frames on each side that only inform it, rounded up likewise.
+    chunk_frames: frames a chunk stands for, rounded up to whole steps of the model.
+    context_frames: frames more on each side, rounded up likewise.
     batch_size: chunks computed at a time, at most.
+    overlap: what becomes of the context, "cut" or "fade".
+    rates: the recording is also played this many times as fast, each copy is predicted, and the mean is
+      taken (`merge_rates`); (1.0,) is the recording itself.
 
   Raises:
-    ValueError: an empty chunk or batch, or a negative context.
+    ValueError: an empty chunk or batch, a negative context, an unknown overlap or one of more than two
+      chunks, or a rate that is not positive.
   """
 
-  def __init__(self, network: Network, *, chunk_frames: int, context_frames: int, batch_size: int = 8):
+  def __init__(
+    self,
+    network: Network,
+    *,
+    chunk_frames: int,
+    context_frames: int,
+    batch_size: int = 8,
+    overlap: str = "cut",
+    rates: Sequence[float] = (1.0,),
+  ):
     if chunk_frames < 1 or context_frames < 0 or batch_size < 1:
       raise ValueError(
         f"chunk_frames is {chunk_frames}, context_frames {context_frames} and batch_size {batch_size};"
         f" expected 1 or more, 0 or more and 1 or more"
       )
+    if overlap not in OVERLAPS:
+      raise ValueError(f"overlap is {overlap!r}; expected one of {', '.join(OVERLAPS)}")
+    if not len(rates) or not all(rate > 0 for rate in rates):
+      raise ValueError(f"rates are {tuple(rates)}; expected positive numbers")
     self._network = network
     # Chunks start on the steps of the model, as the whole recording does.
     stride = network.time_stride
     self._chunk, self._context = (-(-frames // stride) * stride for frames in (chunk_frames, context_frames))
-    self._batch_size = batch_size
+    if overlap == "fade" and 2 * self._context > self._chunk:
+      raise ValueError(
+        f"context_frames is {context_frames}; expected at most half of chunk_frames, {chunk_frames}, to fade"
+      )
+    self._batch_size, self._rates = batch_size, tuple(rates)
+    self._fade = overlap == "fade" and self._context > 0
     self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
 
   @classmethod
   def from_config(cls, network: Network, config: Any) -> Predictor:
-    """From seconds: `chunk_s`, `context_s`; and `batch_size`."""
+    """From seconds, `chunk_s` and `context_s`, and the other arguments as they are."""
     rate_hz = network.extractor.frame_rate_hz
+    settings = dict(config)
+    chunk_s, context_s = settings.pop("chunk_s"), settings.pop("context_s")
     return cls(
       network,
-      chunk_frames=events.duration_to_frames(config.chunk_s, rate_hz),
-      context_frames=round(config.context_s * rate_hz),
-      batch_size=config.batch_size,
+      chunk_frames=events.duration_to_frames(chunk_s, rate_hz),
+      context_frames=round(context_s * rate_hz),
+      **settings,
     )
 
-  def logits(self, params: Params, signal: np.ndarray) -> np.ndarray:
-    """Logits of every frame of a recording.
+  def probabilities(self, variables: Variables, signal: np.ndarray) -> np.ndarray:
+    """Event probabilities of every frame of a recording, the mean over its copies at other rates.
 
     Args:
-      params: stacked over replicas, `[R, ...]` each.
+      variables: stacked over replicas, `[R, ...]` each.
       signal: `[num_samples]` or `[num_samples, channels]`, conditioned as for training.
 
     Returns:
       `[R, T, C]` float32.
     """
-    extractor = self._network.extractor
-    total = extractor.num_frames(len(signal))
+    num_frames = self._network.extractor.num_frames(len(signal))
+    copies = [scipy.special.expit(self.logits(variables, play(signal, rate))) for rate in self._rates]
+    return merge_rates(copies, self._rates, num_frames)
+
+  def logits(self, variables: Variables, signal: np.ndarray) -> np.ndarray:
+    """Logits of every frame of a recording as it is; see `probabilities`."""
+    total = self._network.extractor.num_frames(len(signal))
     starts = np.arange(0, total, self._chunk)
     pieces = []
     for first in range(0, len(starts), self._batch_size):
@@ -72,16 +107,90 @@ class Predictor:
       # Filled up to a power of two: few programs to compile, and little is computed for nothing.
       size = min(self._batch_size, 1 << (len(batch) - 1).bit_length())
       padded = np.concatenate([batch, np.full(size - len(batch), total)])
-      pieces.append(self._batch(params, signal, padded)[:, : len(batch)])
-    logits = np.concatenate(pieces, axis=1)
-    return logits.reshape(len(logits), -1, logits.shape[-1])[:, :total]
+      pieces.append(self._batch(variables, signal, padded)[:, : len(batch)])
+    chunks = np.concatenate(pieces, axis=1)
+    return (self._faded(chunks) if self._fade else self._joined(chunks))[:, :total]
 
-  def _batch(self, params: Params, signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Logits of the chunks at these frames, `[R, chunks, chunk_frames, C]`."""
+  def _joined(self, chunks: np.ndarray) -> np.ndarray:
+    """Chunks `[R, num_chunks, chunk + 2 context, C]` without their context, one after the other."""
+    kept = chunks[:, :, self._context : self._context + self._chunk]
+    return kept.reshape(len(kept), -1, kept.shape[-1])
+
+  def _faded(self, chunks: np.ndarray) -> np.ndarray:
+    """Chunks added where they overlap, with weights that sum to 1; the ends have but one chunk."""
+    num_replicas, num_chunks, length, num_classes = chunks.shape
+    ramp = np.arange(0.5, 2 * self._context) / (2 * self._context)
+    weight = np.ones((length, 1), np.float32)
+    weight[: len(ramp), 0], weight[-len(ramp) :, 0] = ramp, ramp[::-1]
+    out = np.zeros((num_replicas, (num_chunks - 1) * self._chunk + length, num_classes), np.float32)
+    total = np.zeros((out.shape[1], 1), np.float32)
+    for number in range(num_chunks):
+      here = slice(number * self._chunk, number * self._chunk + length)
+      out[:, here] += weight * chunks[:, number]
+      total[here] += weight
+    return (out / total)[:, self._context :]
+
+  def _batch(self, variables: Variables, signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Logits of the chunks at these frames, with context, `[R, chunks, frames, C]`."""
     length = self._chunk + 2 * self._context
     cut = [
       input_pipeline.cut_signal(signal, *self._network.extractor.sample_range(int(s) - self._context, length))
       for s in starts
     ]
-    logits = self._apply(params, jnp.asarray(np.stack(cut)))
-    return np.asarray(logits[:, :, self._context : self._context + self._chunk])
+    return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))
+
+
+def play(signal: np.ndarray, rate: float) -> np.ndarray:
+  """The signal played `rate` times as fast, and as much higher, at an unchanged sample rate.
+
+  Args:
+    signal: `[num_samples]` or `[num_samples, channels]`.
+    rate: above 0; taken to the nearest fraction with terms up to about 100.
+
+  >>> play(np.ones(1000, np.float32), 2.0).shape
+  (500,)
+  """
+  import scipy.signal
+
+  ratio = _as_ratio(rate)
+  if ratio == 1:
+    return signal
+  return scipy.signal.resample_poly(signal, ratio.denominator, ratio.numerator, axis=0).astype(np.float32)
+
+
+def merge_rates(copies: Sequence[np.ndarray], rates: Sequence[float], num_frames: int) -> np.ndarray:
+  """Mean of the probabilities of one recording played at several rates.
+
+  A copy's frames are laid over those of the recording; each gives its probability to the frames that it
+  covers, in proportion. So the expected number of events of any stretch stays what it was in the copy.
+
+  Args:
+    copies: `[..., T_i, C]` of each rate, as `play` makes them: frame `u` is at `u * rate`.
+    rates: of the copies.
+    num_frames: of the recording at rate 1.
+
+  Returns:
+    `[..., num_frames, C]`, at most 1.
+
+  >>> fast = np.zeros((50, 1))
+  >>> fast[20] = 1.0
+  >>> np.flatnonzero(merge_rates([fast], [2.0], 100)[:, 0]).tolist()
+  [39, 40, 41]
+  """
+  total = 0.0
+  for probs, rate in zip(copies, rates, strict=True):
+    ratio = float(_as_ratio(rate))
+    if ratio == 1:
+      total = total + probs[..., :num_frames, :]
+      continue
+    mass = np.concatenate([np.zeros_like(probs[..., :1, :]), np.cumsum(probs, axis=-2, dtype=np.float64)], -2)
+    edges = np.clip((np.arange(num_frames + 1) - 0.5) / ratio + 0.5, 0, probs.shape[-2])
+    below = np.minimum(edges.astype(int), probs.shape[-2] - 1)
+    part = (edges - below)[:, None]
+    at_edges = mass[..., below, :] * (1 - part) + mass[..., below + 1, :] * part
+    total = total + np.diff(at_edges, axis=-2)
+  return np.minimum(np.asarray(total) / len(rates), 1.0).astype(np.float32)
+
+
+def _as_ratio(rate: float) -> fractions.Fraction:
+  return fractions.Fraction(rate).limit_denominator(100)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 import math
 import os
@@ -25,6 +25,7 @@ class RunLog:
     lines = self._path.read_text().splitlines() if self._path.exists() else []
     kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= resume_step]
     checkpoints.replace_text(self._path, "".join(f"{line}\n" for line in kept))
+    self.seconds_before = _seconds_of(kept)  # of training, until the checkpoint
     self._board = _tensorboard(workdir, resume_step)
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -41,6 +42,12 @@ class RunLog:
     """Flushes TensorBoard."""
     if self._board is not None:
       self._board.close()
+
+
+def training_seconds(workdir: str | os.PathLike) -> float:
+  """How long a run trained, without what a kill undid; 0 for one that never began."""
+  path = pathlib.Path(workdir) / "metrics.jsonl"
+  return _seconds_of(path.read_text().splitlines()) if path.exists() else 0.0
 
 
 def to_json(tree: Any) -> Any:
@@ -62,6 +69,12 @@ def _step_of(line: str) -> int | None:
     return json.loads(line)["step"]
   except (json.JSONDecodeError, KeyError, TypeError):
     return None
+
+
+def _seconds_of(lines: Sequence[str]) -> float:
+  """The last time that the lines of a run tell."""
+  seconds = [json.loads(line).get("seconds") for line in lines if _step_of(line) is not None]
+  return next((float(value) for value in reversed(seconds) if value is not None), 0.0)
 
 
 def _tensorboard(workdir: str | os.PathLike, resume_step: int):

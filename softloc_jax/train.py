@@ -8,6 +8,7 @@ axis of a device mesh, and one device is a mesh of one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import json
 import logging
 import os
@@ -24,19 +25,29 @@ import numpy as np
 import optax
 import tqdm
 
-from softloc_jax import checkpoints, checks, data, evaluation, input_pipeline, objective, predict, run_log
+from softloc_jax import (
+  augment,
+  checkpoints,
+  checks,
+  data,
+  evaluation,
+  input_pipeline,
+  objective,
+  predict,
+  run_log,
+)
 from softloc_jax.data.recording import Recording
-from softloc_jax.network import Network
+from softloc_jax.network import Network, Variables
 
 BEST_METRIC = "validation/count_error"
 
 
 @flax.struct.dataclass
 class TrainState:
-  """What training changes; leaves of `params` and `opt_state` have a leading replica axis."""
+  """What training changes; leaves of `variables` and `opt_state` have a leading replica axis."""
 
   step: Array
-  params: Any
+  variables: Variables
   opt_state: Any
 
 
@@ -66,34 +77,47 @@ def init_state(
   network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh
 ) -> TrainState:
   """One replica per seed, copied to every device of the mesh."""
-  params = jax.vmap(network.init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
-  state = TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=jax.vmap(optimizer.init)(params))
+  variables = jax.vmap(network.init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
+  opt_state = jax.vmap(optimizer.init)(variables.params)
+  state = TrainState(step=jnp.zeros((), jnp.int32), variables=variables, opt_state=opt_state)
   return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
 
 
 def make_train_step(
-  network: Network, loss_fn: objective.Objective, optimizer: optax.GradientTransformation, mesh: Mesh
+  network: Network,
+  loss_fn: objective.Objective,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  *,
+  seeds: Sequence[int],
+  augmentation: augment.Augmentation | None = None,
 ):
-  """The jitted, donating update: `(state, batch [R, B, ...]) -> (state, {"loss": [R], "grad_norm": [R]})`."""
+  """The jitted, donating update: `(state, batch [R, B, ...]) -> (state, {"loss": [R], "grad_norm": [R]})`.
 
-  def loss_of(params, batch, step):
-    per_class = loss_fn(network.apply(params, batch["signal"]), batch, step)
-    return objective.mean_over_labelled(per_class, batch["labelled"])
+  Augmentation and dropout of a step follow from the replica's seed and the number of the step.
+  """
+  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
 
-  def update(params, opt_state, batch, step):
-    loss, grads = jax.value_and_grad(loss_of)(params, batch, step)
-    updates, opt_state = optimizer.update(grads, opt_state, params)
-    return (
-      optax.apply_updates(params, updates),
-      opt_state,
-      {"loss": loss, "grad_norm": optax.tree.norm(grads)},
+  def loss_of(params, stats, batch, step, key):
+    logits, stats = network.apply_in_training(Variables(params, stats), batch["signal"], key)
+    return objective.mean_over_labelled(loss_fn(logits, batch, step), batch["labelled"]), stats
+
+  def update(variables, opt_state, batch, key, step):
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, step))
+    if augmentation is not None:
+      batch = augmentation(augment_key, batch)
+    (loss, stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
+      variables.params, variables.stats, batch, step, dropout_key
     )
+    updates, opt_state = optimizer.update(grads, opt_state, variables.params)
+    variables = Variables(optax.apply_updates(variables.params, updates), stats)
+    return variables, opt_state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
   def train_step(state: TrainState, batch: Mapping[str, Array]):
-    params, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, None))(
-      state.params, state.opt_state, batch, state.step
+    variables, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, 0, None))(
+      state.variables, state.opt_state, batch, keys, state.step
     )
-    return TrainState(state.step + 1, params, opt_state), scalars
+    return TrainState(state.step + 1, variables, opt_state), scalars
 
   everywhere, split = NamedSharding(mesh, PartitionSpec()), batch_sharding(mesh)
   return jax.jit(train_step, in_shardings=(everywhere, split), out_shardings=everywhere, donate_argnums=0)
@@ -160,16 +184,18 @@ def evaluate(
     checks.check_signal(one, network.extractor)
   state, notes = restore_reported(config, workdir, network)
   per_replica = evaluation.evaluate_replicas(
-    config, network, state.params, notes["calibration"], recordings, out=pathlib.Path(out or workdir)
+    config, network, state.variables, notes["calibration"], recordings, out=pathlib.Path(out or workdir)
   )
   replicas = [{"seed": seed} | one for seed, one in zip(_seeds(config), per_replica, strict=True)]
   return run_log.to_json(evaluation.summarize(replicas) | {"step": int(state.step)})
 
 
-def print_results(results: Mapping[str, Any]) -> None:
-  """The metrics, one a line."""
+def print_results(results: Mapping[str, Any], *, most_classes: int = 12) -> None:
+  """The metrics, one a line; those of single classes only if there are not too many."""
+  classes = {key.removeprefix("f1/") for key in results if key.startswith("f1/")}
   for key, value in sorted(results.items()):
-    if isinstance(value, float):
+    of_class = not classes.isdisjoint(key.split("/"))
+    if isinstance(value, float) and not (of_class and len(classes) > most_classes):
       print(f"{key:32s} {value:9.3f}")
 
 
@@ -235,6 +261,11 @@ class _Run:
       checks.check_signal(recording, network.extractor)
     checks.report_collisions(splits["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
+    self.augmentation = augment.from_config(config.augment, network.extractor, windows)
+    if self.augmentation is not None:
+      windows = dataclasses.replace(
+        windows, context_frames=windows.context_frames + self.augmentation.margin_frames
+      )
     self.crops = [
       input_pipeline.Crops(self._given("train", seed), network.classes, network.extractor, windows, seed)
       for seed in self.seeds
@@ -274,7 +305,14 @@ class _Run:
 
   def _steps(self, state, done: int, iterator, saved: checkpoints.Checkpoints, log: run_log.RunLog) -> None:
     config = self.config
-    step_fn = make_train_step(self.network, self.loss_fn, self.optimizer, self.mesh)
+    step_fn = make_train_step(
+      self.network,
+      self.loss_fn,
+      self.optimizer,
+      self.mesh,
+      seeds=self.seeds,
+      augmentation=self.augmentation,
+    )
     sharding = batch_sharding(self.mesh)
     pending: list[dict[str, Array]] = []  # stays on the device between log lines
     started = time.monotonic()
@@ -298,27 +336,32 @@ class _Run:
               f"the loss is {line['train/loss']} at step {step}; try a lower learning rate"
             )
           bar.set_postfix(loss=f"{line['train/loss']:.3f}", refresh=False)
-          log.write(step, line | {"seconds": time.monotonic() - started})
+          log.write(step, line | {"seconds": log.seconds_before + time.monotonic() - started})
         bar.update()
         if step % config.eval_every == 0 or step == config.num_steps:
           metrics, notes = self.validate(state)
           log.write(step, metrics)
           saved.save(step, state, iterator, metrics, notes)
 
-  def _logits(self, state: TrainState, recordings: Sequence[Recording]) -> list[np.ndarray]:
-    return [self.predictor.logits(state.params, one.signal) for one in recordings]
-
   def validate(self, state: TrainState) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores against held-out labels as given, and the calibration that agrees best with them."""
-    logits = self._logits(state, self.splits["validation"])
+    found_probs = [
+      self.predictor.probabilities(state.variables, one.signal) for one in self.splits["validation"]
+    ]
     scores, chosen = [], []
     for replica, given in enumerate(self.validation):
-      probs = [evaluation.probabilities(x[replica]) for x in logits]
+      probs = [x[replica] for x in found_probs]
       calibration, count_error = self.decoder.calibrate(probs, given)
       estimates = [self.decoder(p, calibration)[0] for p in probs]
       found = evaluation.score(
         estimates, given, classes=self.network.classes, window_s=self.config.score_window_s
       )
-      scores.append({"f1_given_labels": found["f1"], "count_error": count_error})
+      scores.append(
+        {
+          "f1_given_labels": found["f1"],
+          "f1_recordings_given_labels": found["f1_recordings"],
+          "count_error": count_error,
+        }
+      )
       chosen.append(calibration._asdict())
     return {f"validation/{k}": float(v) for k, v in evaluation.mean(scores).items()}, {"calibration": chosen}

@@ -16,7 +16,7 @@ METRIC = "validation/count_error"
 def make_state(step):
   params = {"conv": [jnp.full((2, 3), step, jnp.float32)], "bias": jnp.arange(2, dtype=jnp.bfloat16)}
   return train.TrainState(
-    step=jnp.asarray(step, jnp.int32), params=params, opt_state=({"count": jnp.asarray(step)},)
+    step=jnp.asarray(step, jnp.int32), variables=params, opt_state=({"count": jnp.asarray(step)},)
   )
 
 

@@ -15,7 +15,7 @@ import pytest
 from configs import common
 from configs.misaligned import ecg as misaligned_ecg
 from configs.weak import ecg
-from softloc_jax import evaluation, input_pipeline, objective, predict, train
+from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train
 from softloc_jax.network import Network
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -63,6 +63,27 @@ def check_builds(config):
   found = jax.eval_shape(per_class, jax.random.key(0))
   assert found.shape == (2, len(config.data.classes))
   train.make_optimizer(config.optimizer, config.num_steps)
+  check_augments(config)
+
+
+def check_augments(config):
+  """Traces the augmentation: what it needs of a crop, and that what it gives fits the network."""
+  network = Network.from_config(config)
+  windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
+  augmentation = augment.from_config(config.augment, network.extractor, windows)
+  frames = windows.crop_frames + 2 * augmentation.margin_frames
+  num_samples = network.extractor.sample_range(0, frames)[1]
+  classes = len(network.classes)
+  batch = {
+    "signal": jnp.zeros((2, num_samples, network.extractor.num_channels)),
+    "labels": jnp.zeros((2, frames, classes)),
+    "counts": jnp.zeros((2, classes), jnp.int32),
+    "where": jnp.ones((2, frames), bool),
+    "labelled": jnp.ones((2, classes), bool),
+  }
+  found = jax.eval_shape(augmentation, jax.random.key(0), batch)
+  assert found["labels"].shape == (2, windows.crop_frames, classes)
+  assert found["signal"].shape[1] == network.extractor.sample_range(0, windows.crop_frames)[1]
 
 
 @pytest.mark.parametrize(("path", "variant"), VARIANTS)
@@ -76,10 +97,10 @@ def test_every_variant_builds(path, variant):
 def test_the_docstring_has_a_command_that_works(path):
   text = load(path).__doc__
   assert "python -m experiments.train" in text
-  (arg,) = re.findall(rf"--config={path}:(\S+)", text)
-  assert "--workdir=" in text
-  config = load(path).get_config(arg)
-  assert config.is_locked
+  arguments = re.findall(rf"--config={path}:(\S+)", text)
+  assert arguments and text.count("--workdir=") == text.count("python -m") == len(arguments)
+  for argument in arguments:
+    assert load(path).get_config(argument).is_locked
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -159,14 +159,6 @@ def test_bad_settings_are_refused_before_there_is_anything_to_decode(changes, me
     make_decoder(**changes)
 
 
-def test_probabilities_of_any_logit():
-  logits = np.array([-1e4, -100.0, 0.0, 100.0, 1e4])
-  with np.errstate(all="raise", under="ignore"):
-    probs = evaluation.probabilities(logits)
-  np.testing.assert_allclose(probs, [0, 0, 0.5, 1, 1], atol=1e-30)
-  assert probs.dtype == np.float32
-
-
 def test_score_is_that_of_metrics():
   recordings = make_recordings(3)
   rng = np.random.default_rng(0)

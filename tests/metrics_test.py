@@ -309,3 +309,36 @@ def test_time_errors_of_each_class():
   assert scores["time_error_ms/mean/SD"] == pytest.approx(-20.0)
   assert scores["time_error_ms/mean"] == pytest.approx(10.0)
   assert scores["time_error_ms/std/SD"] == pytest.approx(0.0)
+
+
+def test_means_over_recordings_of_each_class():
+  references = [{"KD": [1.0, 2.0]}, {"KD": [1.0], "SD": [5.0]}, {}]
+  estimates = [{"KD": [1.0]}, {"KD": [1.0], "SD": [5.0]}, {"SD": [4.0]}]
+  scores = metrics.evaluate(references, estimates, classes=["KD", "SD"])
+  assert scores["f1_recordings/KD"] == pytest.approx((2 / 3 + 1) / 2)  # the third has and finds none
+  assert scores["f1_recordings/SD"] == pytest.approx((1 + 0) / 2)  # a false alarm counts where there is no snare
+  assert scores["precision_recordings"] == pytest.approx((1 + 1 + 0) / 3)
+  assert scores["recall_recordings"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+
+
+def test_matching_in_order_takes_the_first_in_reach():
+  reference, estimate = [1.0, 1.06], [1.04, 1.2]
+  np.testing.assert_array_equal(metrics.match_in_order(reference, estimate), ([0], [0]))
+  np.testing.assert_array_equal(metrics.match_in_order([], [1.0]), ([], []))
+  rng = np.random.default_rng(0)
+  for _ in range(50):
+    reference, estimate = (np.sort(rng.uniform(0, 3, rng.integers(1, 30))) for _ in range(2))
+    pairs = metrics.match_in_order(reference, estimate)
+    assert len(pairs[0]) == len(set(pairs[0])) == len(set(pairs[1]))
+    assert (np.abs(reference[pairs[0]] - estimate[pairs[1]]) <= 0.05).all()
+    # Of points on a line, taking the first in reach pairs as many as any matching.
+    assert len(pairs[0]) == len(metrics.match_events(reference, estimate)[0])
+
+
+def test_a_matching_can_be_chosen():
+  found = {
+    match_fn: metrics.evaluate([{"KD": [1.0]}], [{"KD": [0.96, 1.0]}], classes=["KD"], match_fn=match_fn)
+    for match_fn in (metrics.match_in_order, metrics.match_events)
+  }
+  assert found[metrics.match_in_order]["time_error_ms/mean"] == pytest.approx(-40)
+  assert found[metrics.match_events]["time_error_ms/mean"] == pytest.approx(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from softloc_jax import events, losses, models
+from softloc_jax.models import layers
 
 SMALL = {"conv_features": (6, 6), "conv_kernel": (3, 3), "recurrent": "gru", "recurrent_units": 5}
 
@@ -40,6 +41,8 @@ def call(model, frames):
     {"recurrent": "lstm", "dense_units": 7},
     {"recurrent": None},
     {"conv_features": (), "recurrent": None, "dense_units": 4},
+    {"bottleneck_units": 4, "dense_units": (5, 4), "dense_activation": "sigmoid", "bidirectional": False},
+    {"conv_norm": "batch", "conv_dropout": 0.3, "conv_pool": 2, "bottleneck_dropout": 0.3},
   ],
 )
 def test_one_logit_per_frame_and_class(changes, causal):
@@ -126,8 +129,15 @@ def test_a_residual_convolution_without_weights_changes_nothing():
   assert not call(plain, frames).any()
 
 
-def test_gradients_are_finite_and_reach_every_parameter():
-  graphdef, params, rest = nnx.split(make_model(dense_units=4, conv_pool=2), nnx.Param, ...)
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"dense_units": 4, "conv_pool": 2},
+    {"conv_norm": "batch", "bottleneck_units": 6, "dense_units": (5, 4), "dense_activation": "sigmoid"},
+  ],
+)
+def test_gradients_are_finite_and_reach_every_parameter(changes):
+  graphdef, params, rest = nnx.split(make_model(**changes), nnx.Param, ...)
 
   def loss(params):
     logits = nnx.merge(graphdef, params, rest, copy=True)(random_frames(2, 30, 8, 2))
@@ -138,11 +148,83 @@ def test_gradients_are_finite_and_reach_every_parameter():
   assert all(np.abs(g).max() > 0 for g in grads)
 
 
+def test_a_recurrent_layer_in_one_direction_foresees_only_what_convolutions_see():
+  model = make_model(bidirectional=False, recurrent="lstm", conv_features=(6,))
+  frames = random_frames(1, 20, 8, 2)
+  changed = frames.copy()
+  changed[:, 11] += 1.0
+  before, after = call(model, np.concatenate([frames, changed]))
+  np.testing.assert_array_equal(before[:10], after[:10])
+  assert (np.abs(before[10:] - after[10:]).max(axis=1) > 1e-6).all()
+
+
+def test_pooling_takes_the_largest_and_cuts_what_is_left():
+  x = random_frames(2, 3, 7, 4)
+  windowed = nnx.max_pool(x, window_shape=(1, 2), strides=(1, 2))
+  np.testing.assert_array_equal(layers.max_pool_bins(x, 2), windowed)
+
+
+def test_batch_statistics_follow_training_and_stay_in_evaluation():
+  model = make_model(conv_norm="batch", recurrent=None)
+  frames = 3 + random_frames(4, 20, 8, 2)
+  graphdef, params, stats, rest = nnx.split(model, nnx.Param, nnx.BatchStat, ...)
+
+  @jax.jit
+  def train(stats):
+    model = nnx.merge(graphdef, params, stats, rest, copy=True)
+    model.train()
+    return model(frames), nnx.state(model, nnx.BatchStat)
+
+  for _ in range(800):
+    trained, stats = train(stats)
+  nnx.update(model, stats)
+  model.eval()
+  np.testing.assert_allclose(call(model, frames), trained, rtol=1e-2, atol=1e-2)
+  assert not np.allclose(call(model, 2 * frames), call(model, frames))  # no statistics of its own batch
+
+
+def test_dropout_follows_its_key_and_evaluation_has_none():
+  settings = {"conv_pool": 2, "bottleneck_units": 6, "recurrent": None}
+  model = make_model(conv_dropout=0.5, bottleneck_dropout=0.5, **settings)
+  frames = random_frames(1, 6, 8, 2)
+  trained = []
+  for seed in (1, 1, 2):
+    nnx.reseed(model, default=jax.random.key(seed))
+    model.train()
+    trained.append(call(model, frames))
+  np.testing.assert_array_equal(trained[0], trained[1])
+  assert not np.allclose(trained[0], trained[2])
+  model.eval()
+  plain = make_model(**settings)  # same seed, so the same parameters
+  np.testing.assert_array_equal(call(model, frames), call(plain, frames))
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"recurrent": "gru", "dense_units": 5},
+    {"recurrent": "lstm", "conv_norm": "batch", "bottleneck_units": 6},
+  ],
+)
+def test_half_precision_is_close_and_keeps_parameters_and_logits_in_float32(changes):
+  frames = random_frames(2, 40, 8, 2)
+  exact, half = make_model(**changes), make_model(dtype="bfloat16", **changes)
+  assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half, nnx.Param))} == {jnp.dtype("float32")}
+  expected, found = call(exact, frames), call(half, frames)
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+  assert np.abs(found - expected).max() > 0  # it is in use
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"name": "vgg"}, "model.name is 'vgg'; expected one of crnn"),
+    ({"name": "vgg"}, "model.name is 'vgg'; expected one of crnn, onset_net"),
     ({"recurrent": "rnn"}, "recurrent is 'rnn'; expected one of gru, lstm or None"),
+    ({"conv_norm": "layer"}, "conv_norm is 'layer'; expected 'batch' or None"),
+    ({"dense_activation": "tanh"}, "dense_activation is 'tanh'; expected one of relu, sigmoid"),
+    ({"conv_dropout": -0.1}, "dropout is -0.1; expected 0 or more"),
+    ({"dtype": "half"}, "dtype is 'half'; expected one of float32, bfloat16"),
     ({"conv_pool": (2,)}, "conv_pool has 1 entries; expected 2, one per convolution"),
     ({"conv_pool": 4}, "conv_pool has 4; expected 1 to 2, the bins that are left"),
     ({"conv_pool": 0}, "conv_pool has 0"),

@@ -102,3 +102,27 @@ def test_a_stretch_outside_the_recording_is_refused(stretch):
     ValueError, match=r"recording 'take 1': start_s is .*expected a stretch of its 4\.000 s"
   ):
     draw(SIGNAL, make_recording(SIGNAL), **stretch)
+
+
+def test_many_classes_share_a_roll():
+  classes = [str(pitch) for pitch in range(21, 109)]
+  events = {"60": np.array([1.0, 3.0]), "64": np.array([2.0])}
+  probs = np.zeros((400, 88))
+  probs[200, classes.index("64")] = 0.9
+  figure = plots.recording_figure(
+    make_recording(LOG_MEL).replace(events=events),
+    LOG_MEL,
+    probs,
+    {"64": np.array([2.01]), "65": np.array([3.5])},
+    classes,
+    length_s=3.2,
+  )
+  roll = figure.axes[1]
+  drawn = {line.get_label(): line.get_xydata() for line in roll.lines}
+  np.testing.assert_array_equal(drawn["reference"], [[1.0, 39], [3.0, 39], [2.0, 43]])
+  np.testing.assert_array_equal(drawn["estimate"], [[2.01, 43]])  # 3.5 s is not shown
+  shown = np.asarray(roll.images[0].get_array())
+  rows, columns = np.nonzero(shown)
+  left, right, *_ = roll.images[0].get_extent()
+  assert rows.tolist() == [43]
+  assert abs(left + (columns[0] + 0.5) * (right - left) / shown.shape[1] - 2.0) < 1e-6

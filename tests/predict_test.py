@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from softloc_jax import features, input_pipeline
+from softloc_jax import features, input_pipeline, predict
 from softloc_jax.network import Network
 from softloc_jax.predict import Predictor
 
@@ -158,3 +158,61 @@ def test_settings_that_cannot_work_are_refused(changes):
   name, value = next(iter(changes.items()))
   with pytest.raises(ValueError, match=rf"{name} (is )?{value}"):
     Predictor(moving_sum(1), **{"chunk_frames": 5, "context_frames": 0} | changes)
+
+
+def test_faded_chunks_add_up_to_the_whole_where_the_context_covers_the_memory():
+  network = moving_sum(3)
+  signal = random_signal(95)
+  cut = Predictor(network, chunk_frames=10, context_frames=4).logits(np.ones(1), signal)
+  faded = Predictor(network, chunk_frames=20, context_frames=10, overlap="fade").logits(np.ones(1), signal)
+  assert faded.shape == cut.shape
+  # The chunks' ends do not see 3 frames; there the neighbour has most of the weight, but not all.
+  np.testing.assert_allclose(faded, cut, atol=1.5)
+  middle = slice(13, 17)  # no other chunk reaches here with an end
+  np.testing.assert_allclose(faded[:, middle], cut[:, middle], rtol=1e-5, atol=1e-5)
+
+
+def test_fading_keeps_a_constant():
+  network = moving_sum(0)
+  found = Predictor(network, chunk_frames=8, context_frames=3, overlap="fade").logits(
+    np.ones(1), np.ones(50, np.float32)
+  )
+  np.testing.assert_allclose(found, found[0, 0, 0], rtol=1e-6)
+
+
+def test_probabilities_of_copies_at_other_rates_keep_events_in_place():
+  """A click predicted by a network that answers it: copies put it where it is, within a frame."""
+  network = moving_sum(0)
+  signal = np.full(200, -20.0, np.float32)
+  signal[80] = 20.0
+  for rates in ((1.0,), (0.8, 1.0, 1.25)):
+    probs = Predictor(network, chunk_frames=50, context_frames=5, rates=rates).probabilities(
+      np.ones(1), signal
+    )
+    assert probs.shape == (1, 200, 1)
+    assert abs(np.average(np.arange(200), weights=probs[0, :, 0]) - 80) < 0.5
+
+
+@pytest.mark.parametrize("rate", [0.8, 0.9, 1.0, 1.25, 2.0])
+def test_merging_a_rate_keeps_the_expected_number_of_events(rate):
+  probs = np.random.default_rng(0).uniform(0, 0.3, (2, round(300 / rate), 3))
+  merged = predict.merge_rates([probs], [rate], 300)
+  assert merged.shape == (2, 300, 3)
+  np.testing.assert_allclose(merged.sum(1), probs.sum(1), atol=0.5)  # the last half frames fall off
+  centre = np.average(np.arange(300), weights=merged[0, :, 0])
+  expected = np.average(np.arange(probs.shape[1]), weights=probs[0, :, 0]) * rate
+  assert abs(centre - expected) < 0.3
+
+
+@pytest.mark.parametrize(
+  "settings, message",
+  [
+    ({"overlap": "add"}, "overlap is 'add'"),
+    ({"overlap": "fade", "context_frames": 6}, "at most half of chunk_frames"),
+    ({"rates": ()}, "rates are"),
+    ({"rates": (1.0, 0.0)}, "rates are"),
+  ],
+)
+def test_bad_overlap_or_rates(settings, message):
+  with pytest.raises(ValueError, match=message):
+    Predictor(moving_sum(0), **{"chunk_frames": 10, "context_frames": 2} | settings)

@@ -89,3 +89,15 @@ def _events(tensorboard, path):
     length = int.from_bytes(data[:8], "little")
     yield tensorboard.proto.event_pb2.Event.FromString(data[12 : 12 + length])
     data = data[16 + length :]
+
+
+def test_training_time_goes_on_where_the_checkpoint_left_it(tmp_path):
+  log = run_log.RunLog(tmp_path, resume_step=0)
+  assert log.seconds_before == 0 and run_log.training_seconds(tmp_path) == 0
+  log.write(1, {"seconds": 3.0})
+  log.write(2, {"validation/f1": 0.5})
+  log.write(3, {"seconds": 9.0})
+  assert run_log.training_seconds(tmp_path) == 9
+  resumed = run_log.RunLog(tmp_path, resume_step=2)
+  assert resumed.seconds_before == 3 and run_log.training_seconds(tmp_path) == 3
+  assert run_log.training_seconds(tmp_path / "none") == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.weak import ecg as weak_ecg
-from experiments import tables
+from experiments import cells, ecg_table
 from softloc_jax import checkpoints, train
 
 RECORDS = ("100", "102", "108", "116")  # 102 is paced, 108 is hard
@@ -22,8 +22,8 @@ def make_scores(f1, records=RECORDS, **changes):
 def make_cells(num_seeds=3, records=RECORDS):
   """F1 of .9 with counts; of .8, .7, ... with labels, less by a hundredth for each ms/10, by seed +-.01."""
   cells = {("LoCo", None): [make_scores(0.9 + 0.01 * seed, records) for seed in range(num_seeds)]}
-  for number, row in enumerate(tables.ROWS.values()):
-    for noise_ms in tables.NOISE_MS:
+  for number, row in enumerate(ecg_table.ROWS.values()):
+    for noise_ms in ecg_table.NOISE_MS:
       f1 = 0.8 - 0.1 * number - noise_ms / 1000
       cells[row, noise_ms] = [make_scores(f1 + 0.01 * seed, records) for seed in range(num_seeds)]
   return cells
@@ -40,7 +40,7 @@ def sections(text):
 
 
 def test_markdown_has_every_mean_and_spread_in_its_place():
-  text = tables.ecg_markdown(make_cells())
+  text = ecg_table.markdown(make_cells())
   found = sections(text)
   assert list(found) == [
     "F1 at ±50 ms, all (100, 102, 108, 116)",
@@ -66,39 +66,39 @@ def test_markdown_has_every_mean_and_spread_in_its_place():
 
 
 def test_a_group_averages_its_records_and_nothing_else():
-  cells = make_cells()
-  for seed in cells["CE", 0]:
+  scores = make_cells()
+  for seed in scores["CE", 0]:
     seed["108"] = seed["108"] | {"f1": 0.0}
-  found = sections(tables.ecg_markdown(cells))
+  found = sections(ecg_table.markdown(scores))
   assert found["F1 at ±50 ms, hard (108)"][1][1] == "0.000 ± 0.000"
   assert found["F1 at ±50 ms, neither paced nor hard (100, 116)"][1][1] == "0.810 ± 0.010"
   assert found["F1 at ±50 ms, all (100, 102, 108, 116)"][1][1].startswith("0.608")
 
 
 def test_records_without_a_value_are_left_out():
-  cells = make_cells(num_seeds=2)
-  cells["oSS", 200][0]["100"]["time_error_ms/mean"] = None  # nothing matched: there is no error
-  cells["oSS", 200][1]["100"]["time_error_ms/mean"] = -5.25
-  for seed in cells["SLL", 200]:
+  scores = make_cells(num_seeds=2)
+  scores["oSS", 200][0]["100"]["time_error_ms/mean"] = None  # nothing matched: there is no error
+  scores["oSS", 200][1]["100"]["time_error_ms/mean"] = -5.25
+  for seed in scores["SLL", 200]:
     for record in RECORDS:
       seed[record]["time_error_ms/mean"] = None
-  rows = sections(tables.ecg_markdown(cells))["Mean time error in ms, neither paced nor hard"]
+  rows = sections(ecg_table.markdown(scores))["Mean time error in ms, neither paced nor hard"]
   assert rows[2][4] == "-3.8 ± 0.7"  # -3.25 from one record, (-3.25 - 5.25) / 2 from two
   assert rows[3][4] == "none"
-  assert tables.spread(cells["SLL", 200], RECORDS, "f1")[1] > 0
+  assert ecg_table.spread(scores["SLL", 200], RECORDS, "f1")[1] > 0
 
 
 def test_one_seed_has_no_spread():
-  mean, std = tables.spread([make_scores(0.5)], RECORDS, "f1")
+  mean, std = ecg_table.spread([make_scores(0.5)], RECORDS, "f1")
   assert (mean, std) == (0.5, 0.0)
-  text = tables.ecg_markdown(make_cells(num_seeds=1))
+  text = ecg_table.markdown(make_cells(num_seeds=1))
   assert "0.800 ± 0.000" in text
 
 
 def test_a_data_set_without_paced_or_hard_records():
-  text = tables.ecg_markdown(make_cells(records=("100", "116")))
+  text = ecg_table.markdown(make_cells(records=("100", "116")))
   assert "no such record" in sections_text(text, "paced")
-  assert len(tables.ecg_figure(make_cells(records=("100", "116"))).axes) == 1
+  assert len(ecg_table.figure(make_cells(records=("100", "116"))).axes) == 1
 
 
 def sections_text(text, group):
@@ -107,7 +107,7 @@ def sections_text(text, group):
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_figure_shows_every_loss_in_every_group(num_seeds):
-  figure = tables.ecg_figure(make_cells(num_seeds))
+  figure = ecg_table.figure(make_cells(num_seeds))
   assert [axis.get_title().splitlines()[0] for axis in figure.axes] == [
     "neither paced nor hard",
     "paced",
@@ -115,10 +115,10 @@ def test_figure_shows_every_loss_in_every_group(num_seeds):
   ]
   for axis in figure.axes:
     lines = {container.get_label(): container.lines[0].get_xydata() for container in axis.containers}
-    assert list(lines) == list(tables.ROWS.values())
-    np.testing.assert_array_equal(lines["CE"][:, 0], tables.NOISE_MS)
+    assert list(lines) == list(ecg_table.ROWS.values())
+    np.testing.assert_array_equal(lines["CE"][:, 0], ecg_table.NOISE_MS)
     np.testing.assert_allclose(
-      lines["CE"][:, 1], [0.8 - n / 1000 + 0.005 * (num_seeds - 1) for n in tables.NOISE_MS]
+      lines["CE"][:, 1], [0.8 - n / 1000 + 0.005 * (num_seeds - 1) for n in ecg_table.NOISE_MS]
     )
 
 
@@ -138,14 +138,14 @@ def finished(tmp_path):
 def test_a_finished_cell_is_read_and_not_trained_again(finished, monkeypatch):
   config, workdir = finished
   monkeypatch.setattr(train, "train_and_evaluate", lambda config, workdir: pytest.fail("trained again"))
-  assert tables.run_cell(config, workdir) == {"f1": 0.5}
+  assert cells.run_cell(config, workdir) == {"f1": 0.5}
 
 
 def test_a_cell_of_other_settings_is_refused(finished):
   config, workdir = finished
   config.num_steps = 6
   with pytest.raises(ValueError, match=r"cell/config\.json belongs to a run with num_steps = 5, not 6"):
-    tables.run_cell(config, workdir)
+    cells.run_cell(config, workdir)
   assert (workdir / "results.json").exists()
 
 
@@ -154,11 +154,11 @@ def test_an_unfinished_cell_is_trained(finished, monkeypatch):
   (workdir / "results.json").unlink()
   calls = []
   monkeypatch.setattr(train, "train_and_evaluate", lambda *args: calls.append(args) or {"f1": 0.7})
-  assert tables.run_cell(config, workdir) == {"f1": 0.7}
+  assert cells.run_cell(config, workdir) == {"f1": 0.7}
   assert calls == [(config, workdir)]
 
 
-def test_the_whole_table_tests_every_record_under_every_loss(tmp_path, monkeypatch, capsys):
+def test_the_whole_table_tests_every_record_under_every_loss(tmp_path, monkeypatch):
   seen = {}
 
   def run_cells(configs, workdir, jobs):
@@ -170,19 +170,19 @@ def test_the_whole_table_tests_every_record_under_every_loss(tmp_path, monkeypat
       for name, config in configs.items()
     }
 
-  monkeypatch.setattr(tables, "run_cells", run_cells)
-  tables.ecg("some/mitdb", tmp_path, seeds=2, jobs=2, num_steps=7)
+  monkeypatch.setattr(cells, "run", run_cells)
+  made = ecg_table.make("some/mitdb", tmp_path, seeds=2, jobs=2, num_steps=7)
   folds = len(weak_ecg.FOLDS)
-  assert len(seen) == folds * (1 + len(tables.ROWS) * len(tables.NOISE_MS))
+  assert len(seen) == folds * (1 + len(ecg_table.ROWS) * len(ecg_table.NOISE_MS))
   config = seen["SoftLoc_100ms_fold1"]
   assert (config.loss.name, config.label_noise.scale_s, config.num_replicas) == ("softloc", 0.1, 2)
   assert (config.num_steps, config.data.data_dir) == (7, "some/mitdb")
   assert {config.num_steps for config in seen.values()} == {7}
   text = (tmp_path / "ecg.md").read_text()
   assert sections(text)["F1 of every record"][0] == ["training", *sorted(weak_ecg.RECORDS)]
-  assert text in capsys.readouterr().out
+  assert made == text
   assert (tmp_path / "ecg.png").read_bytes()[:4] == b"\x89PNG"
   # Another number of trainings at a time, another time: the same settings.
   first = {name: config.to_json() for name, config in seen.items()}
-  tables.ecg("some/mitdb", tmp_path, seeds=2, jobs=1, num_steps=7)
+  ecg_table.make("some/mitdb", tmp_path, seeds=2, jobs=1, num_steps=7)
   assert {name: config.to_json() for name, config in seen.items()} == first

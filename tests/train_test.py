@@ -145,12 +145,12 @@ ends = []
 for devices in (jax.devices(), jax.devices()[:1]):
   mesh = Mesh(np.array(devices), ("data",))
   state = train.init_state(network, optimizer, [0, 1], mesh)
-  step = train.make_train_step(network, loss, optimizer, mesh)
+  step = train.make_train_step(network, loss, optimizer, mesh, seeds=(0, 1))
   for batch in input_pipeline.make_iterator(crops, batch_size=8, num_steps=5):
     batch = jax.device_put(batch, train.batch_sharding(mesh))
     assert batch["signal"].addressable_shards[0].data.shape[1] == 8 // len(devices)
     state, scalars = step(state, batch)
-  ends.append(jax.tree.leaves((state.params, scalars)))
+  ends.append(jax.tree.leaves((state.variables, scalars)))
 assert len(jax.devices()) == 8
 for a, b in zip(*ends):
   np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)

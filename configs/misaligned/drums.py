@@ -1,7 +1,8 @@
-"""Drum hits from misaligned labels on the embedded drum machine: SoftLoc and what it is compared with.
+"""Drum hits from misaligned labels: SoftLoc and what it is compared with.
 
-As `configs/weak/drums.py`, but training and validation labels are times, each moved once by
-N(0, noise^2) (the noise of S section 4.2).
+As `configs/weak/drums.py`, `synthetic` or `groove`, but training and validation labels are times, each moved
+once by N(0, noise^2) (the noise of S section 4.2). With `cross_entropy,noise_ms=0` it is the same network on
+exact labels, what counts alone are to be compared with.
 
   python -m experiments.train --config=configs/misaligned/drums.py:softloc,noise_ms=50 --workdir=DIR
 """
@@ -16,9 +17,13 @@ SOFTNESS_S = 0.05  # half the papers' 100 ms: sixteenth notes are 90 to 200 ms a
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `LOSS,noise_ms=0|25|...,seed=...,num_replicas=...`."""
-  args = common.parse_arg(arg, variants=VARIANTS, seed=0, num_replicas=1, noise_ms=0.0)
-  config = drums.get_config(f"seed={args.seed},num_replicas={args.num_replicas}").unlock()
+  """Config of `LOSS,noise_ms=0|25|...,data=synthetic|groove,groove_dir=...,seed=...,num_replicas=...`."""
+  folders = {"groove_dir": "", "one_shots_dir": "", "mdb_dir": ""}
+  args = common.parse_arg(
+    arg, variants=VARIANTS, data="synthetic", seed=0, num_replicas=1, noise_ms=0.0, **folders
+  )
+  given = "".join(f",{key}={args[key]}" for key in folders)
+  config = drums.get_config(f"{args.data},seed={args.seed},num_replicas={args.num_replicas}{given}").unlock()
   config.name = f"drums {args.variant} {args.noise_ms:g} ms"
   config.label_noise.scale_s = args.noise_ms / 1000
   config.window.segments = False  # labels are times: windows may lie anywhere

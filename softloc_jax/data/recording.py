@@ -41,6 +41,18 @@ class Recording:
     """Whether the recording was annotated for `label`."""
     return bool(self.labelled.get(label, True))
 
+  def first_seconds(self, duration_s: float) -> Recording:
+    """The recording up to a time, with the events before it; whole if it is no longer than that.
+
+    >>> click = Recording("click", np.zeros(8), 4.0, {"hit": np.array([0.5, 1.5])})
+    >>> click.first_seconds(1.0).signal.shape, click.first_seconds(1.0).events
+    ((4,), {'hit': array([0.5])})
+    """
+    if duration_s >= self.duration_s:
+      return self
+    events = {label: self.times_s(label)[self.times_s(label) < duration_s] for label in self.events}
+    return self.replace(signal=self.signal[: round(duration_s * self.sample_rate_hz)], events=events)
+
   def replace(self, **changes) -> Recording:
     """A copy with some fields changed."""
     return dataclasses.replace(self, **changes)

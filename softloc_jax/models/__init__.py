@@ -7,9 +7,11 @@ from typing import Any
 
 from flax import nnx
 
+from softloc_jax.models.banded import Banded
 from softloc_jax.models.crnn import CRNN
+from softloc_jax.models.onset_net import OnsetNet
 
-MODELS = {"crnn": CRNN}
+MODELS = {"crnn": CRNN, "onset_net": OnsetNet}
 
 
 def from_config(
@@ -22,8 +24,11 @@ def from_config(
 ) -> nnx.Module:
   """The network that `config.name` names, with the other keys as arguments.
 
+  With `config.band_size` there is one such network for every so many classes, see `Banded`; 0 or no such
+  key is a single network for all classes.
+
   Args:
-    config: `name` and the arguments of that model.
+    config: `name`, the arguments of that model and, for any model, `band_size`.
     frame_shape: bins and channels of a frame of features.
     num_classes: logits per frame.
     initial_bias: bias of the logits before training (L15).
@@ -33,14 +38,24 @@ def from_config(
     ValueError: an unknown model, an unknown argument or one that is missing.
   """
   arguments = dict(config)
-  name = arguments.pop("name", None)
+  name, band_size = arguments.pop("name", None), arguments.pop("band_size", 0)
   if name not in MODELS:
     raise ValueError(f"model.name is {name!r}; expected one of {', '.join(MODELS)}")
-  given = {"frame_shape": frame_shape, "num_classes": num_classes, "initial_bias": initial_bias, "rngs": rngs}
+  given = {"frame_shape": frame_shape, "num_classes": band_size or num_classes, "initial_bias": initial_bias}
   signature = inspect.signature(MODELS[name].__init__)
   try:
-    signature.bind(None, **given, **arguments)
+    signature.bind(None, **given, rngs=rngs, **arguments)
   except TypeError as error:
-    known = [key for key in signature.parameters if key not in given and key != "self"]
+    known = [key for key in signature.parameters if key not in given and key not in ("self", "rngs")]
     raise ValueError(f"model {name!r}: {error}; expected {', '.join(known)}") from error
-  return MODELS[name](**given, **arguments)
+
+  def make(rngs: nnx.Rngs) -> nnx.Module:
+    return MODELS[name](**given, **arguments, rngs=rngs)
+
+  if not band_size:
+    return make(rngs)
+  if arguments.get("harmonics"):
+    raise ValueError(
+      f"model {name!r}: harmonics and band_size; expected one of them, as bands start anywhere"
+    )
+  return Banded(make, num_classes=num_classes, band_size=band_size, rngs=rngs)

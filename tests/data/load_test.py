@@ -133,8 +133,8 @@ def test_mitdb(ecg_folder):
 
 
 def test_an_unknown_data_set():
-  with pytest.raises(ValueError, match=r"data\.name is 'maps'; expected one of drum_machine, mitdb, folder"):
-    data.load(drum_config(name="maps"))
+  with pytest.raises(ValueError, match=r"data\.name is 'none-such'; expected one of drum_machine, .*folder"):
+    data.load(drum_config(name="none-such"))
 
 
 @pytest.mark.parametrize("make_config", [folder_config, ecg_config])

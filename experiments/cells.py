@@ -1,0 +1,42 @@
+"""Cells of a table: trainings in folders of their own, resumed where interrupted, skipped where finished."""
+
+from collections.abc import Mapping
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import pathlib
+
+from ml_collections import ConfigDict
+import tqdm
+
+from softloc_jax import checkpoints, train
+
+
+def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
+  """Results of one training: read if they are there, else made."""
+  path = workdir / "results.json"
+  if path.exists():
+    checkpoints.write_config(workdir, json.loads(config.to_json()))  # refuses results of other settings
+    return json.loads(path.read_text())
+  return train.train_and_evaluate(config, workdir)
+
+
+def run(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> dict[str, dict]:
+  """Results of named trainings, `jobs` at a time, each in a process of its own."""
+  results = {}
+  with concurrent.futures.ProcessPoolExecutor(
+    jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_share_cores, initargs=(jobs,)
+  ) as pool:
+    running = {pool.submit(run_cell, config, workdir / name): name for name, config in configs.items()}
+    for future in tqdm.tqdm(concurrent.futures.as_completed(running), total=len(running), unit="cell"):
+      results[running[future]] = future.result()
+  return results
+
+
+def _share_cores(jobs: int) -> None:
+  """Gives this process its share of the cores, before jax counts them."""
+  if jobs > 1 and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    number = multiprocessing.current_process()._identity[0] - 1
+    os.sched_setaffinity(0, cores[number % len(cores) :: jobs] or cores)

@@ -1,0 +1,92 @@
+"""Decoding by the distribution of the count: as many events as there probably are, where they probably are."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.special
+
+from softloc_jax import decode, poisson_binomial
+
+# Windows of the distribution computed at a time: few shapes to compile, little memory.
+_BATCH = 256
+_MOST = 64  # events in a window
+
+
+def count_posterior(
+  probs, *, threshold, suppression: float, window: float
+) -> decode.Detections | list[decode.Detections]:
+  """The `k` most probable frames of a window are events if it probably holds at least `k` of them.
+
+  The recording is cut into windows at quiet places. In each, frames are ranked by their probability, which is
+  also the order of the posterior `Pr(e_t = 1 | Y = k)` for every `k`, no two within `suppression` of each
+  other. The `k`-th has the confidence `Pr(Y >= k)` under the Poisson-binomial distribution of the window's
+  count (L6), so a threshold of one half takes the median count. Unlike a threshold on single frames, it
+  counts events that are split: of two neighbours of .6 one is an event (`Pr(Y >= 1) = .84`), at one of them.
+
+  Args:
+    probs: event probabilities, `[T]` or `[T, C]`.
+    threshold: least `Pr(Y >= k)`, above 0; one number, or one per class.
+    suppression: in frames; no two events of a window are that close or closer.
+    window: about how many frames a window has.
+
+  Returns:
+    Detections of `[T]`, or a list of them, one per class, of `[T, C]`. The events at a higher threshold are
+    those at a lower one whose confidence reaches it.
+
+  Raises:
+    ValueError: as `decode.threshold`, and a window that is not longer than 1 frame.
+
+  >>> found = count_posterior([0.0, 0.6, 0.6, 0.0, 0.0, 0.0, 0.9], threshold=0.5, suppression=2, window=7)
+  >>> found.frames, found.confidence.round(3)
+  (array([1., 6.]), array([0.792, 0.984]))
+  """
+  probs = decode.checked_probabilities(probs)
+  if not 1 < window < np.inf:
+    raise ValueError(f"window is {window} frames; expected more than 1")
+
+  def decode_one(p, least):
+    if not len(p):
+      return decode.Detections(np.zeros(0), np.zeros(0))
+    borders = _borders(p, int(window))
+    survival = _survival(p, borders)
+    frames, confidence = [], []
+    for number, (start, stop) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+      ranked = decode.suppress(p[start:stop], np.flatnonzero(p[start:stop] > 0), suppression)[:_MOST]
+      sure = survival[number, : len(ranked)]
+      kept = sure >= least
+      frames.append(start + ranked[kept])
+      confidence.append(sure[kept])
+    frames, confidence = np.concatenate(frames), np.concatenate(confidence)
+    order = np.argsort(frames, kind="stable")
+    return decode.Detections(frames[order].astype(np.float64), confidence[order])
+
+  return decode.by_class(decode_one, probs, threshold)
+
+
+def _borders(p: np.ndarray, window: int) -> np.ndarray:
+  """Frames where windows begin, and the end: within a quarter of a window of even spacing, where p is least."""
+  places = [0]
+  for nominal in range(window, len(p) - window // 2, window):
+    low, high = nominal - window // 4, min(nominal + window // 4 + 1, len(p))
+    # An event that straddles the border would be counted in both halves: two frames decide.
+    quiet = p[low - 1 : high - 1] + p[low:high]
+    places.append(low + int(np.argmin(quiet)))
+  return np.array([*places, len(p)])
+
+
+def _survival(p: np.ndarray, borders: np.ndarray) -> np.ndarray:
+  """`Pr(Y >= k)` of each window for `k` from 1 on, `[num_windows, _MOST]`."""
+  lengths = np.diff(borders)
+  longest = int(lengths.max(initial=1))
+  place = borders[:-1, None] + np.arange(longest)
+  where = np.arange(longest) < lengths[:, None]
+  values = np.where(where, p[np.minimum(place, len(p) - 1)], 0.0)
+  logits = scipy.special.logit(np.clip(values, 1e-12, 1 - 1e-7)).astype(np.float32)
+  survival = []
+  for first in range(0, len(logits), _BATCH):
+    some, real = logits[first : first + _BATCH], where[first : first + _BATCH]
+    fill = ((0, _BATCH - len(some)), (0, -longest % 64))
+    log_pmf = poisson_binomial.log_pmf(np.pad(some, fill), max_count=_MOST, where=np.pad(real, fill))
+    pmf = np.exp(np.asarray(log_pmf, dtype=np.float64))[: len(some)]
+    survival.append(np.minimum(pmf[:, ::-1].cumsum(1)[:, ::-1][:, 1:], 1.0))
+  return np.concatenate(survival)

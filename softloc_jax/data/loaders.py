@@ -1,0 +1,152 @@
+"""From a config's `data` to the recordings of each split: one function for each data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import pathlib
+from typing import Any
+
+from softloc_jax.data.item import Item
+from softloc_jax.data.recording import Recording
+
+SPLITS = ("train", "validation", "test")
+BySplit = Mapping[str, Sequence[Recording]]
+
+
+def drum_machine(config: Any) -> BySplit:
+  """The embedded drum machine."""
+  from softloc_jax.data.drum_machine import DrumMachine
+
+  sizes = {"train": config.num_train, "validation": config.num_validation, "test": config.num_test}
+  return {
+    split: list(
+      DrumMachine(
+        split,
+        num_recordings=size,
+        seed=config.seed,
+        duration_s=config.duration_s,
+        sample_rate_hz=config.sample_rate_hz,
+        clutter=config.clutter,
+      )
+    )
+    for split, size in sizes.items()
+  }
+
+
+def groove_rendered(config: Any) -> BySplit:
+  """Groove MIDI through one-shots; tested on MDB Drums where `mdb_dir` says where it is."""
+  from softloc_jax.data import groove, mdb_drums, one_shots
+  from softloc_jax.data import groove_rendered as rendered
+
+  performances = groove.find(config.groove_dir)
+  shots = one_shots.find(config.one_shots_dir) if config.one_shots_dir else ()
+  sizes = {"train": config.num_train, "validation": config.num_validation, "test": config.num_test}
+  variation = rendered.Variation(**{key: _plain(value) for key, value in config.variation.items()})
+  if config.mdb_dir:
+    del sizes["test"]
+  by_split = {
+    split: list(
+      rendered.GrooveRendered(
+        split,
+        performances,
+        shots,
+        num_recordings=size,
+        seed=config.seed,
+        duration_s=config.duration_s,
+        sample_rate_hz=config.sample_rate_hz,
+        variation=variation,
+      )
+    )
+    for split, size in sizes.items()
+  }
+  if config.mdb_dir:
+    by_split["test"] = [mdb_drums.read(item) for item in mdb_drums.find(config.mdb_dir, mix=config.mdb_mix)]
+  return by_split
+
+
+def mitdb(config: Any) -> BySplit:
+  """MIT-BIH, split by record as the config says."""
+  from softloc_jax.data import mitdb as records
+
+  names = {split: tuple(config[split]) for split in SPLITS}
+  wanted = sorted(name for some in names.values() for name in some)  # load refuses repeated ones
+  by_id = {record.id: record for record in records.load(config.data_dir, wanted)}
+  return {split: [by_id[name] for name in names[split]] for split in SPLITS}
+
+
+def maps(config: Any) -> BySplit:
+  """MAPS in configuration 2."""
+  from softloc_jax.data import maps as pieces
+
+  items = pieces.find(config.data_dir)
+  by_split = _prepared(
+    config, pieces.configuration_2(items, validation_instruments=config.validation_instruments)
+  )
+  validation = [one.first_seconds(config.validation_excerpt_s) for one in by_split["validation"]]
+  return {**by_split, "validation": validation}
+
+
+def idmt_smt_drums(config: Any) -> BySplit:
+  """IDMT-SMT-Drums, Eval Random or, with `test_group`, Eval Subset."""
+  from softloc_jax.data import idmt_smt_drums as tracks
+
+  items = tracks.find(config.data_dir)
+  if config.test_group:
+    return _prepared(config, tracks.subset_split(items, config.test_group, seed=config.seed))
+  return _prepared(config, tracks.random_split(items, config.seed))
+
+
+def enst_drums(config: Any) -> BySplit:
+  """The minus-one tracks of ENST-Drums, drums alone, Eval Random or, with `test_group`, by drummer."""
+  from softloc_jax.data import enst_drums as tracks
+
+  items = tracks.minus_one(tracks.find(config.data_dir, mix=config.mix))
+  options = {"mix": config.mix}
+  if config.test_group:
+    return _prepared(config, tracks.drummer_split(items, config.test_group, seed=config.seed), options)
+  return _prepared(config, tracks.random_split(items, config.seed), options)
+
+
+def folder(config: Any) -> BySplit:
+  """One's own recordings; splits as the folder's split.csv says, or else at random by recording."""
+  from softloc_jax.data import folder as files
+  from softloc_jax.data import splits
+
+  classes = tuple(config.classes)
+  if (pathlib.Path(config.data_dir) / files.SPLIT_FILE).exists():
+    return {split: files.load(config.data_dir, classes=classes, split=split) for split in SPLITS}
+  return splits.split_by_recording(
+    files.load(config.data_dir, classes=classes),
+    fractions={split: config.fractions[split] for split in SPLITS},
+    seed=config.seed,
+  )
+
+
+LOADERS = {
+  function.__name__: function
+  for function in (drum_machine, groove_rendered, mitdb, maps, idmt_smt_drums, enst_drums, folder)
+}
+
+
+def _prepared(
+  config: Any, items: Mapping[str, Sequence[Item]], options: Mapping[str, Any] | None = None
+) -> BySplit:
+  """Recordings of a distribution, resampled once and kept by tensorflow-datasets (`config.prepared_dir`)."""
+  from softloc_jax.data import builders
+
+  return {
+    split: builders.load(
+      config.name,
+      config.data_dir,
+      prepared_dir=config.prepared_dir or None,
+      sample_rate_hz=config.conditioning.sample_rate_hz,
+      ids=[item.id for item in members],
+      options=options,
+    )
+    for split, members in items.items()
+  }
+
+
+def _plain(value: Any) -> Any:
+  """A config's value as what it stands for: mappings as dicts."""
+  return dict(value) if isinstance(value, Mapping) or hasattr(value, "to_dict") else value

@@ -1,0 +1,296 @@
+"""Notes rendered through sampled pianos: piano recordings with exact onset times.
+
+Every clip has a piano, a tuning, dampers, a room and a master of its own. A note takes the nearest recorded
+pitch of about its strength, resampled, and is damped at its end. Classes are MIDI pitches, "21" (A0) to "108"
+(C8), as of `maps`; so clips can be added to MAPS, with its own note tables (`read_notes`) or random notes as
+what is played.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Sequence
+import dataclasses
+import operator
+import os
+import pathlib
+
+import numpy as np
+
+from softloc_jax.data import drum_voices, maps, mastering, one_shots, sampler
+from softloc_jax.data.groove_excerpts import check_probability
+from softloc_jax.data.one_shots import OneShot
+from softloc_jax.data.recording import Recording
+
+CLASSES = maps.CLASSES
+SPLITS = ("train", "validation", "test")
+# Nothing is struck this near to the end: there would be too little of it to hear.
+EDGE_S = 0.05
+_UNDAMPED_PITCH = 89  # from about F6 on, pianos have no dampers
+
+
+@dataclasses.dataclass(frozen=True)
+class PianoVariation:
+  """How far clips differ; each is drawn anew for every clip.
+
+  Attributes:
+    tuning_cents: how far the tuning may be off, up and down, in hundredths of a semitone.
+    pedal: probability of a pedal that lets notes ring up to four times as long.
+    room: probability of a room.
+    compression: probability of a compressor.
+    saturation: probability of saturation.
+    low_pass: probability that highs are cut.
+    noise_db: range of the noise, in decibels against the loudest sample.
+    peak_db: range of the loudest sample, in decibels under full scale.
+  """
+
+  tuning_cents: float = 25.0
+  pedal: float = 0.5
+  room: float = 0.8
+  compression: float = 0.2
+  saturation: float = 0.0
+  low_pass: float = 0.1
+  noise_db: tuple[float, float] = (-90.0, -45.0)
+  peak_db: tuple[float, float] = (-20.0, -0.2)
+
+  def __post_init__(self):
+    if not self.tuning_cents >= 0:
+      raise ValueError(f"tuning_cents is {self.tuning_cents}; expected at least 0")
+    for name in ("pedal", "room", "compression", "saturation", "low_pass"):
+      check_probability(name, getattr(self, name))
+    for name in ("noise_db", "peak_db"):
+      low, high = getattr(self, name)
+      if not low <= high <= 0:
+        raise ValueError(f"{name} is {(low, high)}; expected two levels of at most 0 dB, the lower first")
+
+
+def read_notes(path: str | os.PathLike) -> np.ndarray:
+  """The notes of a MAPS table: `[n, 4]`, onset and duration in seconds, pitch, and NaN for the velocity.
+
+  Raises:
+    ValueError: a malformed row, as of `maps.read_table`, or an offset before its onset.
+  """
+  path = pathlib.Path(path)
+  if not maps.read_table(path):
+    return np.zeros((0, 4))
+  onsets_s, offsets_s, pitches = np.loadtxt(path, skiprows=1, ndmin=2).T
+  if (offsets_s < onsets_s).any():
+    row = int(np.argmax(offsets_s < onsets_s)) + 2
+    raise ValueError(f"{path}: row {row}: the offset lies before the onset")
+  return np.stack([onsets_s, offsets_s - onsets_s, pitches, np.full(len(pitches), np.nan)], axis=1)
+
+
+def random_notes(rng: np.random.Generator, duration_s: float) -> np.ndarray:
+  """A melody over chords with human timing: `[n, 4]`, onset, duration (s), pitch and velocity in (0, 1].
+
+  >>> notes = random_notes(np.random.default_rng(0), 5.0)
+  >>> notes.shape[1], bool((notes[:, 0] < 5).all())
+  (4, True)
+  """
+  notes = []
+  for low, high, sizes, density in ((21, 65, (1, 2, 3, 4), 0.5), (50, 109, (1, 1, 1, 2, 3), 0.8)):
+    step_s = rng.uniform(0.09, 0.4)
+    length_s, loudness = rng.uniform(0.5, 3) * step_s, rng.uniform(0.2, 0.9)
+    centre = rng.uniform(low + 8, high - 8)
+    for onset_s in np.arange(rng.uniform(0, step_s), duration_s, step_s):
+      if rng.random() > density:
+        continue
+      centre = float(np.clip(centre + rng.normal(0, 3), low, high - 1))
+      pitches = np.unique(np.clip(np.round(rng.normal(centre, 5, rng.choice(sizes))), low, high - 1))
+      for pitch in pitches:
+        velocity = np.clip(loudness * rng.uniform(0.6, 1.4), 0.05, 1)
+        struck_s = max(onset_s + rng.normal(0, 0.008), 0.0)
+        notes.append((struck_s, length_s * rng.uniform(0.5, 1.5), pitch, velocity))
+  played = np.array(sorted(notes), np.float64).reshape(-1, 4)
+  return played[played[:, 0] < duration_s]
+
+
+def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
+  """The one-shots of each folder: its notes, by pitch.
+
+  Raises:
+    ValueError: a one-shot that is no note.
+  """
+  folders: dict[pathlib.Path, list[OneShot]] = {}
+  for shot in shots:
+    if shot.pitch is None:
+      raise ValueError(f"{shot.path}: a stroke on {shot.voice!r}; expected a note with a pitch")
+    folders.setdefault(shot.path.parent, []).append(shot)
+  return [tuple(folders[folder]) for folder in sorted(folders)]
+
+
+def nearest(rng: np.random.Generator, piano: Sequence[OneShot], pitch: float, velocity: float) -> OneShot:
+  """The recording to play a note with: near in pitch, and near in strength where there is a choice.
+
+  A layer that is wrong altogether weighs as much as three semitones.
+  """
+  layers = np.array([shot.layer for shot in piano])
+  steps = np.unique(layers)
+  strength = (np.searchsorted(steps, layers) + 0.5) / len(steps)
+  cost = np.abs([shot.pitch - pitch for shot in piano]) + 3 * np.abs(strength - velocity)
+  # A tie is broken by chance, and so is what lies within half a semitone of the best.
+  candidates = np.flatnonzero(cost <= cost.min() + 0.5)
+  return piano[candidates[rng.integers(len(candidates))]]
+
+
+def render(
+  rng: np.random.Generator,
+  notes: np.ndarray,
+  piano: Sequence[OneShot],
+  *,
+  duration_s: float = 10.0,
+  sample_rate_hz: float = 16_000,
+  variation: PianoVariation | None = None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """Renders notes as one clip.
+
+  Args:
+    rng: source of all randomness.
+    notes: `[n, 4]`: onset and duration in seconds, MIDI pitch, and velocity in (0, 1] or NaN, which is drawn.
+      Those that start before the clip, or less than 50 ms before its end, are not played.
+    piano: one of `pianos`.
+    duration_s: length in seconds.
+    sample_rate_hz: samples per second.
+    variation: how the sound is drawn; None takes the defaults.
+
+  Returns:
+    signal: float32 `[num_samples]`.
+    events: pitch as text -> sorted onset times in seconds, for the pitches that are played.
+
+  Raises:
+    ValueError: notes of another shape, or a pitch or velocity out of range.
+  """
+  variation = PianoVariation() if variation is None else variation
+  notes = _checked(notes)
+  notes = notes[(notes[:, 0] >= 0) & (notes[:, 0] < duration_s - EDGE_S)]
+  notes = notes[np.argsort(notes[:, 0], kind="stable")]
+  piano_rng, notes_rng, room_rng, master_rng = rng.spawn(4)
+  mix = np.zeros(round(duration_s * sample_rate_hz), np.float32)
+  times_s = _play(piano_rng, notes_rng, mix, notes, piano, sample_rate_hz, variation)
+  if room_rng.random() < variation.room:
+    room = drum_voices.draw_room(room_rng, "train")
+    mix = mastering.reverberate(mix, mix, drum_voices.room_response(room_rng, room, sample_rate_hz))
+  signal = mastering.master(
+    master_rng,
+    mix,
+    sample_rate_hz,
+    compression=variation.compression,
+    saturation=variation.saturation,
+    low_pass=variation.low_pass,
+    noise_db=master_rng.uniform(*variation.noise_db),
+    peak_db=master_rng.uniform(*variation.peak_db),
+  )
+  return signal, times_s
+
+
+def _play(
+  piano_rng, notes_rng, mix, notes, piano, sample_rate_hz, variation: PianoVariation
+) -> dict[str, np.ndarray]:
+  """Adds the notes to a mix, and says when they start."""
+  tuning = variation.tuning_cents * piano_rng.uniform(-1, 1) / 1200
+  release_s, gamma = piano_rng.uniform(0.02, 0.12), piano_rng.uniform(0.8, 1.6)
+  ringing = piano_rng.uniform(1, 4) if piano_rng.random() < variation.pedal else 1.0
+  sounds: dict[tuple[OneShot, float], sampler.Sound] = {}
+  times: dict[str, list[float]] = {}
+  for onset_s, length_s, pitch, velocity in notes:
+    velocity = notes_rng.uniform(0.25, 0.9) if np.isnan(velocity) else velocity
+    shot = nearest(notes_rng, piano, pitch, velocity)
+    if (shot, pitch) not in sounds:
+      ratio = 2 ** ((pitch - shot.pitch) / 12 + tuning)
+      sounds[shot, pitch] = sampler.reshape(one_shots.read(shot), sample_rate_hz, pitch=ratio, fade_s=0.3)
+    at_sample = round(onset_s * sample_rate_hz)
+    damped_s = np.inf if pitch >= _UNDAMPED_PITCH else max(length_s, 0.05) * ringing
+    sampler.add(mix, sounds[shot, pitch], at_sample, velocity**gamma, length_s=damped_s, release_s=release_s)
+    times.setdefault(str(int(pitch)), []).append(at_sample / sample_rate_hz)
+  return {pitch: np.array(times_s) for pitch, times_s in times.items()}
+
+
+def _checked(notes: np.ndarray) -> np.ndarray:
+  notes = np.asarray(notes, np.float64)
+  if notes.ndim != 2 or notes.shape[1] != 4:
+    raise ValueError(f"notes have shape {notes.shape}; expected [n, 4]: onset, duration, pitch, velocity")
+  for row, (onset_s, length_s, pitch, velocity) in enumerate(notes):
+    if pitch not in maps.PITCHES or not (np.isnan(velocity) or 0 < velocity <= 1) or not length_s >= 0:
+      raise ValueError(
+        f"note {row} at {onset_s:.3f} s has duration {length_s}, pitch {pitch}, velocity {velocity};"
+        " expected at least 0 s, a pitch of 21 to 108, and a velocity in (0, 1] or NaN"
+      )
+  return notes
+
+
+class PianoRendered(collections.abc.Sequence):
+  """Rendered piano clips, each rendered anew whenever it is asked for.
+
+  Item `i` depends on `seed`, `split`, `i`, the pieces and the one-shots alone (and on how it is to be
+  rendered).
+
+  Args:
+    split: part of the ids and of the seed; which pianos and pieces belong to it is the caller's to say.
+    one_shots: notes of one sampled piano or of several; each clip plays one folder.
+    pieces: note arrays as `render` takes them, of which clips play excerpts; none plays random notes.
+    num_recordings: how many clips.
+    seed: a non-negative integer.
+    duration_s: length of each clip in seconds.
+    sample_rate_hz: samples per second.
+    variation: how clips differ.
+
+  Raises:
+    ValueError: an unknown split, no note at all, or a number out of range.
+  """
+
+  def __init__(
+    self,
+    split: str,
+    one_shots: Sequence[OneShot],
+    pieces: Sequence[np.ndarray] = (),
+    *,
+    num_recordings: int,
+    seed: int = 0,
+    duration_s: float = 10.0,
+    sample_rate_hz: float = 16_000,
+    variation: PianoVariation | None = None,
+  ):
+    if split not in SPLITS:
+      raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    if num_recordings < 1 or seed < 0 or not duration_s >= 0.5:
+      raise ValueError(
+        f"num_recordings is {num_recordings}, seed {seed}, duration_s {duration_s};"
+        " expected at least 1, 0 and 0.5"
+      )
+    self.split = split
+    self.pianos = pianos(one_shots)
+    if not self.pianos:
+      raise ValueError("no one-shot at all; expected the notes of a sampled piano")
+    self.pieces = [_checked(piece) for piece in pieces]
+    self.num_recordings = operator.index(num_recordings)
+    self.seed = operator.index(seed)
+    self.duration_s = duration_s
+    self.sample_rate_hz = sample_rate_hz
+    self.variation = PianoVariation() if variation is None else variation
+
+  def __len__(self) -> int:
+    return self.num_recordings
+
+  def __getitem__(self, index: int) -> Recording:
+    position = operator.index(index)
+    if position < 0:
+      position += self.num_recordings
+    if not 0 <= position < self.num_recordings:
+      raise IndexError(f"recording {index} of {self.num_recordings}")
+    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), position])
+    piano = self.pianos[rng.integers(len(self.pianos))]
+    if self.pieces:
+      notes = self.pieces[rng.integers(len(self.pieces))].copy()
+      end_s = notes[:, 0].max(initial=0.0)
+      notes[:, 0] -= rng.uniform(0, max(end_s - self.duration_s, 0))
+    else:
+      notes = random_notes(rng, self.duration_s)
+    signal, events = render(
+      rng,
+      notes,
+      piano,
+      duration_s=self.duration_s,
+      sample_rate_hz=self.sample_rate_hz,
+      variation=self.variation,
+    )
+    return Recording(f"{self.split}-{position:05d}", signal, self.sample_rate_hz, events)

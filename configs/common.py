@@ -122,6 +122,20 @@ def _as_type_of(default, text: str, part: str):
   return value
 
 
+def reference_features(*, num_mels: int, bank_mels: int, fft_samples: int) -> dict:
+  """The papers' spectrogram at 44.1 kHz: 25 ms windows every 5 ms."""
+  return {
+    "kind": "reference_log_mel",
+    "sample_rate_hz": 44100,
+    "hop_samples": 220,
+    "window_samples": 1102,
+    "num_mels": num_mels,
+    "bank_mels": bank_mels,
+    "fft_samples": fft_samples,
+    "scale": 0.02,
+  }
+
+
 def set_misaligned_loss(
   config: ConfigDict,
   name: str,

@@ -1,6 +1,8 @@
-"""Decoding by the distribution of the count: as many events as there probably are, where they probably are."""
+"""Decoding by the distribution of the count: as many events as there probably are, where they most are."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import scipy.special
@@ -50,7 +52,7 @@ def count_posterior(
     borders = _borders(p, int(window))
     survival = _survival(p, borders)
     frames, confidence = [], []
-    for number, (start, stop) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+    for number, (start, stop) in enumerate(itertools.pairwise(borders)):
       ranked = decode.suppress(p[start:stop], np.flatnonzero(p[start:stop] > 0), suppression)[:_MOST]
       sure = survival[number, : len(ranked)]
       kept = sure >= least
@@ -64,7 +66,7 @@ def count_posterior(
 
 
 def _borders(p: np.ndarray, window: int) -> np.ndarray:
-  """Frames where windows begin, and the end: within a quarter of a window of even spacing, where p is least."""
+  """Where windows begin, and the end: within a quarter of a window of even spacing, where p is least."""
   places = [0]
   for nominal in range(window, len(p) - window // 2, window):
     low, high = nominal - window // 4, min(nominal + window // 4 + 1, len(p))

@@ -6,7 +6,7 @@ fall between two of them; `events.py` turns them into seconds.
 Which one to use: `threshold` for networks whose probabilities are sharp peaks; `mass_pick` for those
 trained from counts, which may split one event over neighbouring frames (0.5 + 0.5 counts as one event as
 well as 1 does); `peak_pick` for networks trained to output a smoothed heat map; `from_counts` where the
-number of events is known, and `count_decoding.count_posterior` where the distribution of their number decides.
+number of events is known, and `count_decoding.count_posterior` where its distribution decides.
 """
 
 from __future__ import annotations

@@ -316,7 +316,7 @@ def test_means_over_recordings_of_each_class():
   estimates = [{"KD": [1.0]}, {"KD": [1.0], "SD": [5.0]}, {"SD": [4.0]}]
   scores = metrics.evaluate(references, estimates, classes=["KD", "SD"])
   assert scores["f1_recordings/KD"] == pytest.approx((2 / 3 + 1) / 2)  # the third has and finds none
-  assert scores["f1_recordings/SD"] == pytest.approx((1 + 0) / 2)  # a false alarm counts where there is no snare
+  assert scores["f1_recordings/SD"] == pytest.approx((1 + 0) / 2)  # a false alarm counts without a snare too
   assert scores["precision_recordings"] == pytest.approx((1 + 1 + 0) / 3)
   assert scores["recall_recordings"] == pytest.approx((1 / 2 + 1 + 0) / 3)
 

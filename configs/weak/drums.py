@@ -12,7 +12,8 @@ real recordings of MDB Drums (or, without `mdb_dir`, on rendered performances of
   python -m experiments.train --workdir=DIR \\
     --config=configs/weak/drums.py:groove,groove_dir=PATH,one_shots_dir=PATH,mdb_dir=PATH
 
-`idmt` and `enst` are the papers' data sets, Eval Random by `seed` or, with `test_group`, Eval Subset.
+`idmt` and `enst` are the papers' data sets, Eval Random by `seed` or, with `test_group`, Eval Subset. With
+`size=paper` the network and settings are those of L section 6 (a network per drum, all trained as one; GPU).
 
   python -m experiments.train --workdir=DIR \\
     --config=configs/weak/drums.py:idmt,data_dir=PATH,test_group=RealDrum
@@ -21,16 +22,19 @@ real recordings of MDB Drums (or, without `mdb_dir`, on rendered performances of
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax.models import papers
 
 VARIANTS = ("synthetic", "groove", "idmt", "enst")
+SIZES = ("cpu", "paper")
 CLASSES = ("KD", "SD", "HH")
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `VARIANT,seed=...,num_replicas=...`, and of the folders that the variant needs."""
+  """Config of `VARIANT,size=...,seed=...,num_replicas=...`, and of the folders that the variant needs."""
   args = common.parse_arg(
     arg,
     variants=VARIANTS,
+    size="cpu",
     seed=0,
     num_replicas=1,
     data_dir="",
@@ -50,7 +54,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
   config.optimizer.learning_rate = 3e-3
-  if args.variant == "synthetic":
+  if args.size not in SIZES:
+    raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
+  if args.size == "paper":
+    _set_paper(config)
+  elif args.variant == "synthetic":
     _set_small(config)
   else:
     _set_real(config)
@@ -136,6 +144,24 @@ def _set_real(config: ConfigDict) -> None:
   config.batch_size, config.num_steps, config.eval_every = 16, 4000, 2000
   config.num_figures = 7
   config.log_every = 100
+
+
+def _set_paper(config: ConfigDict) -> None:
+  """L section 6: 1.5 s clips at 44.1 kHz at 7/8 to 9/8 of their rate, Adam at 1e-4; seven copies merged."""
+  config.data.conditioning.sample_rate_hz = 44100
+  if "sample_rate_hz" in config.data:  # what is rendered is rendered at this rate
+    config.data.sample_rate_hz = 44100
+  config.features = ConfigDict(common.reference_features(num_mels=72, bank_mels=72, fft_samples=4096))
+  config.model = ConfigDict(papers.DRUMS)
+  config.window.update({"min_s": 1.5, "max_s": 1.5, "context_s": 0.25})
+  config.augment = ConfigDict({"change_rate": {"factor": (7 / 8, 9 / 8)}})
+  config.predict.update({"chunk_s": 2.0, "context_s": 0.25, "batch_size": 32, "overlap": "fade"})
+  config.predict.rates = (7 / 8, 11 / 12, 23 / 24, 1.0, 25 / 24, 13 / 12, 9 / 8)
+  config.decode.update({"method": "threshold", "suppression_s": 0.05})
+  config.batch_size, config.num_steps, config.eval_every = 32, 200_000, 20_000
+  config.optimizer.update(
+    {"learning_rate": 1e-4, "schedule": "constant", "warmup_steps": 0, "clip_norm": 10.0}
+  )
 
 
 def _log_mel(*, num_mels: int, window_samples: int, floor_db: float) -> ConfigDict:

@@ -15,6 +15,7 @@ from softloc_jax.data.groove_excerpts import VOICE_CLASS
 NUM_BUSES = 3
 _BUSES = {"kick": 0, **dict.fromkeys(("snare", "sidestick", *sampled_kit.TOMS), 1)}
 _HOP_S = 0.01
+_DRUM_AGAINST_HAT = 10 ** (-15 / 10)
 # About what the loudest sample is of a stroke whose attack level is 1.
 _PEAK_OF_ATTACK = 2.5
 
@@ -49,8 +50,8 @@ def mix_strokes(
     kit: what it is played on.
     num_samples: length of the mix.
     audible_db: class -> a stroke whose level against all else that is played then, from its attack on for
-      30 ms, is less than this both with and without emphasis of the highs, is not heard. Against hats only
-      hats, cymbals and the background count: behind a drum listeners hear the hat that they expect.
+      30 ms, is less than this both with and without emphasis of the highs, is not heard. Against a hat, drums
+      count 15 dB less than cymbals and the background: behind a drum listeners hear the hat they expect.
     noise_db: level of the noise that will be added, against the loudest sample; nor is a stroke under it.
     drop_faint: whether strokes that are not heard are left out.
     background: what else sounds, `[num_samples]`; it counts for what is heard but is not mixed in.
@@ -88,7 +89,7 @@ def _is_heard(
   """Which hits stand out enough from the others to be heard: bool `[n]`; cymbals and toms always do."""
   loudest = _PEAK_OF_ATTACK * max((hit.gain for hit in hits), default=0.0)
   hop = max(int(_HOP_S * rate_hz), 1)
-  # Everything, and what hats are heard against.
+  # What drums are heard against, and what hats are.
   total = np.pad(_energies(background, hop), ((0, 0), (0, 4)))[None].repeat(2, axis=0)
   energies: dict[int, np.ndarray] = {}
   placed = []
@@ -98,9 +99,8 @@ def _is_heard(
     first = int(hit.at_sample) // hop
     frames = min(int(min(hit.length_s, 1e6) / _HOP_S) + 1, total.shape[-1] - first)
     energy = energies[id(hit.sound)][:, :frames] * hit.gain**2
-    total[0, :, first : first + energy.shape[1]] += energy
-    if hit.voice not in _BUSES:
-      total[1, :, first : first + energy.shape[1]] += energy
+    weights = np.array([1.0, _DRUM_AGAINST_HAT if hit.voice in _BUSES else 1.0])
+    total[:, :, first : first + energy.shape[1]] += weights[:, None, None] * energy
     placed.append((first, energy[:, :3]))
   # Of white noise the difference has twice the power.
   noise = hop * (loudest * 10 ** (noise_db / 20)) ** 2 * np.array([1.0, 2.0])

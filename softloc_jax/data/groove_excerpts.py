@@ -41,7 +41,7 @@ class ScoreVariation:
   tempo: tuple[float, float] = (0.8, 1.25)
   jitter_s: float = 0.002
   other_hats: float = 0.2
-  ride_on_hat: float = 0.25
+  ride_on_hat: float = 0.35
   hat_on_ride: float = 0.1
   open_hats: float = 0.3
   drop: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"KD": 0.15, "SD": 0.15, "HH": 0.5})

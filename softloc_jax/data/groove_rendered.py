@@ -54,8 +54,8 @@ class Variation(ScoreVariation):
     noise_db: range of the noise, in decibels against the loudest sample.
     peak_db: range of the loudest sample, in decibels under full scale.
     merge_s: strokes of a class that are nearer than this are one event; see `groove_excerpts.events_of`.
-    audible_db: class -> a stroke whose level against all else that is played then (against hats and cymbals
-      for a hat) is less than this is not heard; see `drum_mix.mix_strokes`. Nor is one under the noise.
+    audible_db: class -> a stroke whose level against all else that is played then is less than this is not
+      heard, nor is one under the noise; see `drum_mix.mix_strokes`.
     faint: "drop" leaves strokes that are not heard out; "unlabelled" plays them without labels; "labelled"
       labels everything that is played.
   """

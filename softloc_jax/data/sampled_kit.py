@@ -44,7 +44,7 @@ _LEVELS_DB = {
   "kick": (-3, 3),
   "snare": (-6, 4),
   "sidestick": (-14, -3),
-  "closed_hat": (-28, -7),
+  "closed_hat": (-24, -4),
   **dict.fromkeys(TOMS, (-6, 3)),
   "crash": (-20, -5),
   "ride": (-30, -10),

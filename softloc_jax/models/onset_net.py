@@ -25,9 +25,9 @@ class OnsetNet(nnx.Module):
   4. The context: all bins of a frame in one dense layer, then a recurrent one, then logits of all classes.
   5. With `harmonics`, every bin is a class, with logits of its own by one filter for all; they are added.
 
-  Normalisation is over the bins and channels of one frame. It remembers nothing, so that a causal network
-  stays so, and leaves it to the dense layers how loud a frame is beside others. In training (`model.train()`)
-  dropout draws from the stream `dropout` of `rngs`.
+  Normalisation is over the bins and channels of one frame: it remembers nothing, so that a causal network
+  stays causal, and takes out most of how loud the recording is. In training (`model.train()`) dropout draws
+  from the stream `dropout` of `rngs`.
 
   Args:
     frame_shape: bins and channels of the input.

@@ -96,7 +96,7 @@ def markdown(
   ]
   for title, results in (
     ("MDB Drums, drums alone, real recordings", real),
-    ("rendered Groove, performances and kits of the test split", rendered),
+    ("rendered Groove, performances of the test split", rendered),
   ):
     lines += [f"### {title}", "", *_scores(results)]
   runs = {cell: result for cell, result in real.items() if cell[0] == "idmt"}

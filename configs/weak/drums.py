@@ -86,8 +86,8 @@ def _data(args: ConfigDict) -> dict:
       "mdb_mix": "drum_only",
       "sample_rate_hz": 16000,
       "duration_s": 15.0,
-      "variation": {},
-      "num_train": 800,
+      "variation": {"hold_out": not args.mdb_dir},  # where real kits are tested, all rendered ones train
+      "num_train": 1000,
       "num_validation": 60,
       "num_test": 60,
     }
@@ -117,31 +117,34 @@ def _set_small(config: ConfigDict) -> None:
 
 
 def _set_real(config: ConfigDict) -> None:
-  """About a quarter of an hour on one core; for real kits."""
+  """About a quarter of an hour on one core; for real kits.
+
+  Nothing but convolutions over 0.2 s: a recurrent layer learns how dense the hits are long before it learns
+  where they are, and steady hi-hats then stay smeared.
+  """
+  config.window.update({"min_s": 0.3, "max_s": 0.8, "context_s": 0.3})
   config.features = _log_mel(num_mels=80, window_samples=1024, floor_db=-80.0)
   config.model = ConfigDict(
     {
       "name": "crnn",
-      "conv_features": (16, 24, 32),
-      "conv_kernel": (3, 3),
-      "conv_pool": (2, 2, 2),
+      "conv_features": (64, 64, 64, 64, 64),
+      "conv_kernel": (5, 1),
+      "merge_bins": True,
       "residual": True,
-      "bottleneck_units": 48,
-      "recurrent": "gru",
-      "recurrent_units": 32,
-      "dense_units": 0,
+      "recurrent": None,
+      "dense_units": 32,
       "causal": False,
     }
   )
   config.augment = ConfigDict(
     {
       "equalize": {"std_db": 3.0, "tilt_db": 1.0},
-      "add_noise": {"snr_db": (15.0, 60.0), "probability": 0.3},
-      "change_rate": {"factor": (7 / 8, 9 / 8)},
+      "add_noise": {"snr_db": (20.0, 60.0), "probability": 0.3},
+      "change_rate": {"factor": (0.9, 1.1)},
       "gain": {"range_db": (-10.0, 6.0)},
     }
   )
-  config.batch_size, config.num_steps, config.eval_every = 16, 4000, 2000
+  config.batch_size, config.num_steps, config.eval_every = 32, 5000, 2500
   config.num_figures = 7
   config.log_every = 100
 

@@ -95,3 +95,22 @@ def test_same_events_as_in_the_training_run(workdir, tmp_path):
   np.savez(tmp_path / "again.npz", signal=recording.signal, sample_rate=16000)
   assert run("predict", tmp_path / "again.npz", "--checkpoint", workdir, "--out", tmp_path).exit_code == 0
   assert (tmp_path / "again.csv").read_text() == (workdir / "predictions" / "test-0000.csv").read_text()
+
+
+def test_predict_with_the_network_of_the_package(song, tmp_path):
+  result = run("predict", song, "--model", "drums", "--out", tmp_path / "found")
+  assert result.exit_code == 0, result.output
+  with open(tmp_path / "found" / "song.csv") as file:
+    labels = {row["label"] for row in csv.DictReader(file)}
+  assert labels <= {"KD", "SD", "HH"} and "KD" in labels
+
+
+@pytest.mark.parametrize("arguments", [(), ("--model", "drums", "--checkpoint", "runs/drums")])
+def test_predict_takes_one_network(song, tmp_path, arguments):
+  result = run("predict", song, "--out", tmp_path / "found", *arguments)
+  assert result.exit_code == 2 and "expected either --model or --checkpoint" in result.output
+
+
+def test_predict_names_the_networks_there_are(song, tmp_path):
+  result = run("predict", song, "--out", tmp_path / "found", "--model", "flute")
+  assert result.exit_code == 1 and "no pretrained network 'flute'; expected one of drums" in result.output

@@ -52,7 +52,7 @@ def test_weights_of_another_network_are_refused(workdir, tmp_path):
   config = json.loads((tmp_path / "config.json").read_text())
   config["model"]["recurrent_units"] += 1
   (tmp_path / "config.json").write_text(json.dumps(config))
-  with pytest.raises(ValueError, match=r"weights\.npz does not fit .*config\.json: see .*recurrent"):
+  with pytest.raises(ValueError, match=r"weights\.npz does not fit .*config\.json: see \.params"):
     pretrained.load(tmp_path)
 
 

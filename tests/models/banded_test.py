@@ -47,10 +47,10 @@ def run(model, x, *, training=False):
   return jax.jit(apply)(state, x)
 
 
-def band(model, number):
-  """One network of a banded one, on its own."""
+def band(model, number, **settings):
+  """One network of a banded one that was made with these settings, on its own."""
   graphdef, state = nnx.split(model.bands)
-  single = jax.eval_shape(lambda: nnx.split(make(BAND, band_size=0))[1])
+  single = jax.eval_shape(lambda: nnx.split(make(BAND, band_size=0, **settings))[1])
   picked = jax.tree.map(lambda stacked: stacked[number], state)
   assert jax.tree.map(jnp.shape, picked) == jax.tree.map(jnp.shape, single)
   return nnx.merge(graphdef, picked)
@@ -61,7 +61,7 @@ def test_equals_the_separate_networks(training):
   model = make(conv_dropout=0.0)
   logits, stats = run(model, frames(), training=training)
   assert logits.shape == (2, 8, CLASSES)
-  separate = [run(band(model, number), frames(), training=training) for number in range(3)]
+  separate = [run(band(model, number, conv_dropout=0.0), frames(), training=training) for number in range(3)]
   together = np.concatenate([one for one, _ in separate], axis=-1)
   np.testing.assert_allclose(logits, together[..., :CLASSES], rtol=1e-5, atol=1e-5)
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[after for _, after in separate])

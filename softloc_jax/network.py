@@ -79,7 +79,7 @@ class Network:
     """Logits as of a training step, with dropout by the key, and the batch statistics after it."""
     model = self._merge(variables)
     model.train()
-    nnx.reseed(model, default=key)
+    nnx.reseed(model, policy="match_shape", default=key)  # banded networks have a key for each band
     logits = model(self.extractor(signal))
     return logits, nnx.state(model, nnx.BatchStat)
 

@@ -80,14 +80,16 @@ def _data(args: ConfigDict) -> dict:
   if args.variant == "groove":
     return {
       "name": "groove_rendered",
+      "prepared_dir": args.prepared_dir,
       "groove_dir": args.groove_dir,
       "one_shots_dir": args.one_shots_dir,
       "mdb_dir": args.mdb_dir,
       "mdb_mix": "drum_only",
       "sample_rate_hz": 16000,
       "duration_s": 15.0,
-      "variation": {"hold_out": not args.mdb_dir},  # where real kits are tested, all rendered ones train
-      "num_train": 1000,
+      # Where real kits are tested, all rendered ones train.
+      "variation": {"hold_out": not args.mdb_dir, "gated": 0.15},
+      "num_train": 1500,
       "num_validation": 60,
       "num_test": 60,
     }

@@ -9,6 +9,10 @@ is struck in a window is all that training sees.
 `cpu` takes about twenty minutes of one core. For a GPU there are `paper`, the network and settings of L
 section 7 (a network for every ten pitches, all trained as one), and `modern`, a larger version of the network
 that `cpu` trains; `modern_causal` sees no later frame.
+
+With `one_shots_dir`, sampled pianos (folders joined as in PATH, "a:b") take the place of those of MAPS and
+play its music; MAPS is tested all the same. With an empty `data_dir` they play random music, and clips of the
+pianos in `test_one_shots_dir` are tested.
 """
 
 from ml_collections import ConfigDict
@@ -22,23 +26,29 @@ VALIDATION_INSTRUMENTS = ("AkPnBsdf",)
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `SIZE,data_dir=...,prepared_dir=...,seed=...,num_replicas=...`.
+  """Config of `SIZE,data_dir=...,one_shots_dir=...,prepared_dir=...,seed=...,num_replicas=...`.
 
   `prepared_dir` is where tensorflow-datasets keeps the resampled pieces; empty is its own default.
   """
-  args = common.parse_arg(arg, variants=SIZES, data_dir="MAPS", prepared_dir="", seed=0, num_replicas=1)
+  args = common.parse_arg(
+    arg,
+    variants=SIZES,
+    data_dir="MAPS",
+    prepared_dir="",
+    one_shots_dir="",
+    test_one_shots_dir="",
+    seed=0,
+    num_replicas=1,
+  )
   config = common.base("piano")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   config.data = ConfigDict(
     {
-      "name": "maps",
-      "data_dir": args.data_dir,
-      "prepared_dir": args.prepared_dir,
       "classes": maps.CLASSES,
-      "validation_instruments": VALIDATION_INSTRUMENTS,
-      "validation_excerpt_s": 60.0,
+      "prepared_dir": args.prepared_dir,
       "conditioning": {"sample_rate_hz": 16000, "bandpass_hz": None, "scaling": None},
     }
+    | (_rendered(args) if args.one_shots_dir else _maps(args))
   )
   config.window = ConfigDict(
     # Short windows: where their borders lie is all that counts say about times.
@@ -53,6 +63,33 @@ def get_config(arg: str | None = None) -> ConfigDict:
   else:
     _set_onset_net(config, args.variant)
   return config.lock()
+
+
+def _maps(args: ConfigDict) -> dict:
+  """What the data set of MAPS takes."""
+  return {
+    "name": "maps",
+    "data_dir": args.data_dir,
+    "validation_instruments": VALIDATION_INSTRUMENTS,
+    "validation_excerpt_s": 60.0,
+  }
+
+
+def _rendered(args: ConfigDict) -> dict:
+  """What the data set of rendered pianos takes."""
+  return {
+    "name": "piano_rendered",
+    "one_shots_dir": args.one_shots_dir,
+    "test_one_shots_dir": args.test_one_shots_dir,
+    "maps_dir": args.data_dir,
+    "seed": 0,
+    "sample_rate_hz": 16000,
+    "duration_s": 20.0,
+    "num_train": 400,
+    "num_validation": 24,
+    "num_test": 24,
+    "variation": {},
+  }
 
 
 def _set_onset_net(config: ConfigDict, size: str) -> None:
@@ -122,6 +159,8 @@ def _set_paper(config: ConfigDict) -> None:
   All 88 pitches are learned here, in bands from the lowest; the paper's eight bands begin at pitch 25.
   """
   config.data.conditioning.sample_rate_hz = 44100
+  if "sample_rate_hz" in config.data:  # what is rendered is rendered at this rate
+    config.data.sample_rate_hz = 44100
   config.features = ConfigDict(common.reference_features(num_mels=384, bank_mels=550, fft_samples=8192))
   config.model = ConfigDict(papers.PIANO_COUNTS)
   config.window.update({"min_s": 1.5, "max_s": 1.5, "context_s": 0.25})

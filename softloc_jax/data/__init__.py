@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from softloc_jax.data.loaders import LOADERS, SPLITS
+from softloc_jax.data.loaders import LOADERS
 from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import SPLITS
 
 __all__ = ["LOADERS", "SPLITS", "Recording", "load"]
 

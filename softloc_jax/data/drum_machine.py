@@ -16,21 +16,17 @@ Scores, levels, how wet the room is and the clutter have the same distribution i
 
 from __future__ import annotations
 
-import collections.abc
 from collections.abc import Mapping
 import itertools
-import operator
 
 import numpy as np
 
 from softloc_jax.data import drum_voices
 from softloc_jax.data.drum_score import Score, draw_score
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.rendered import Rendered, check_sound
 
 CLASSES = ("KD", "SD", "HH")
-SPLITS = ("train", "validation", "test")
 VOICE_CLASS = {"kick": "KD", "snare": "SD", "closed_hat": "HH", "open_hat": "HH"}
-MIN_SAMPLE_RATE_HZ = 8_000
 # Nothing is struck this near to either end: there would be too little of it to hear.
 EDGE_S = 0.05
 # How hard a stroke sounds when its velocity is below 0.45, below 0.8, and above.
@@ -171,7 +167,8 @@ def render(
   >>> signal.shape, sorted(events)
   ((32000,), ['HH', 'KD', 'SD'])
   """
-  _check(split, duration_s, sample_rate_hz, clutter, min_gap_s)
+  check_sound(split, duration_s, sample_rate_hz)
+  _check(clutter, min_gap_s)
   from scipy.signal import oaconvolve
 
   score_rng, kit_rng, drums_rng, clutter_rng, room_rng, level_rng = rng.spawn(6)
@@ -197,20 +194,14 @@ def render(
   return mix, events
 
 
-def _check(split, duration_s, sample_rate_hz, clutter, min_gap_s) -> None:
-  if split not in SPLITS:
-    raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-  if not (np.isfinite(duration_s) and duration_s >= 0.5):
-    raise ValueError(f"duration_s is {duration_s}; expected at least 0.5 seconds")
-  if not (np.isfinite(sample_rate_hz) and sample_rate_hz >= MIN_SAMPLE_RATE_HZ):
-    raise ValueError(f"sample_rate_hz is {sample_rate_hz}; expected at least {MIN_SAMPLE_RATE_HZ}")
+def _check(clutter, min_gap_s) -> None:
   if not (np.isfinite(clutter) and clutter >= 0):
     raise ValueError(f"clutter is {clutter}; expected a number of at least 0")
   if not (np.isfinite(min_gap_s) and min_gap_s > 0):
     raise ValueError(f"min_gap_s is {min_gap_s}; expected a positive number of seconds")
 
 
-class DrumMachine(collections.abc.Sequence):
+class DrumMachine(Rendered):
   """A split of synthetic drum recordings, each rendered anew whenever it is asked for.
 
   Item `i` depends on `seed`, `split` and `i` alone (and on how it is to be rendered), never on
@@ -233,6 +224,8 @@ class DrumMachine(collections.abc.Sequence):
   ('train-0003', (32000,))
   """
 
+  ID_DIGITS = 4
+
   def __init__(
     self,
     split: str,
@@ -244,30 +237,16 @@ class DrumMachine(collections.abc.Sequence):
     clutter: float = 1.0,
     min_gap_s: float = 0.04,
   ):
-    _check(split, duration_s, sample_rate_hz, clutter, min_gap_s)
-    if num_recordings < 1:
-      raise ValueError(f"num_recordings is {num_recordings}; expected at least 1")
-    if seed < 0:
-      raise ValueError(f"seed is {seed}; expected a non-negative integer")
-    self.split = split
-    self.num_recordings = operator.index(num_recordings)
-    self.seed = operator.index(seed)
-    self.duration_s = duration_s
-    self.sample_rate_hz = sample_rate_hz
+    super().__init__(
+      split, num_recordings=num_recordings, seed=seed, duration_s=duration_s, sample_rate_hz=sample_rate_hz
+    )
+    _check(clutter, min_gap_s)
     self.clutter = clutter
     self.min_gap_s = min_gap_s
 
-  def __len__(self) -> int:
-    return self.num_recordings
-
-  def __getitem__(self, index: int) -> Recording:
-    position = operator.index(index)
-    if position < 0:
-      position += self.num_recordings
-    if not 0 <= position < self.num_recordings:
-      raise IndexError(f"recording {index} of {self.num_recordings}")
-    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), position])
-    signal, events = render(
+  def make(self, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """See `Rendered`."""
+    return render(
       rng,
       self.split,
       self.duration_s,
@@ -275,4 +254,3 @@ class DrumMachine(collections.abc.Sequence):
       clutter=self.clutter,
       min_gap_s=self.min_gap_s,
     )
-    return Recording(f"{self.split}-{position:04d}", signal, self.sample_rate_hz, events)

@@ -22,6 +22,8 @@ import pathlib
 
 import numpy as np
 
+from softloc_jax.data import midi_files
+
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
 
 # The label of events that a file gives no label for.
@@ -277,16 +279,7 @@ def _jams_label(namespace: str, value) -> str:
 
 def _read_midi(path: pathlib.Path) -> list[tuple[float, str]]:
   """(onset, pitch) of every note."""
-  try:
-    import pretty_midi
-  except ImportError as error:
-    raise ImportError(f"{path}: reading MIDI needs pretty_midi: pip install softloc-jax[formats]") from error
-  # The parser answers damaged files with errors of many kinds.
-  try:
-    midi = pretty_midi.PrettyMIDI(str(path))
-  except Exception as error:
-    raise ValueError(f"{path}: cannot read as MIDI: {type(error).__name__}: {error}") from error
-  notes = [note for instrument in midi.instruments for note in instrument.notes]
+  notes = [note for instrument in midi_files.read(path).instruments for note in instrument.notes]
   return [(_checked_time(path, note.start), str(note.pitch)) for note in notes]
 
 

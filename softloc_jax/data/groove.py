@@ -20,9 +20,8 @@ import zipfile
 
 import numpy as np
 
-from softloc_jax.data.splits import listing
-
-SPLITS = ("train", "validation", "test")
+from softloc_jax.data import midi_files
+from softloc_jax.data.splits import SPLITS, listing
 
 # Notes of the Roland TD-11 that the drummers played; the rims of toms and the bows and edges of cymbals are
 # strokes on the same instrument.
@@ -201,12 +200,6 @@ def read(performance: Performance) -> Strokes:
     ValueError: an unreadable MIDI file, or a note that is none of the kit's.
     ImportError: pretty_midi is not installed.
   """
-  try:
-    import pretty_midi
-  except ImportError as error:
-    raise ImportError(
-      "reading MIDI needs the package pretty_midi: pip install softloc-jax[formats]"
-    ) from error
   name = f"{performance.path}: {performance.midi_filename}"
   if performance.path.is_dir():
     content = (performance.path / performance.midi_filename).read_bytes()
@@ -214,10 +207,7 @@ def read(performance: Performance) -> Strokes:
     # Opened anew each time: worker processes must not share a file's position.
     with zipfile.ZipFile(performance.path) as archive:
       content = archive.read(_prefix(archive) + performance.midi_filename)
-  try:
-    midi = pretty_midi.PrettyMIDI(io.BytesIO(content))
-  except Exception as error:  # the parser answers a damaged file with whatever it runs into
-    raise ValueError(f"{name}: cannot read as MIDI: {type(error).__name__}: {error}") from error
+  midi = midi_files.read(name, io.BytesIO(content))
   notes = sorted((n.start, n.pitch, n.velocity) for part in midi.instruments for n in part.notes)
   unknown = sorted({pitch for _, pitch, _ in notes} - set(VOICE_OF_NOTE))
   if unknown:

@@ -16,6 +16,7 @@ import numpy as np
 
 from softloc_jax.data import groove
 from softloc_jax.data.groove import VOICES, Performance, Strokes
+from softloc_jax.data.rendered import check_probability
 from softloc_jax.data.sampled_kit import HATS
 
 CLASSES = ("KD", "SD", "HH")
@@ -66,12 +67,6 @@ class ScoreVariation:
       )
     if self.sidestick not in ("clutter", "drop", "snare"):
       raise ValueError(f"sidestick is {self.sidestick!r}; expected 'clutter', 'drop' or 'snare'")
-
-
-def check_probability(name: str, value: float) -> None:
-  """Refuses what is no probability."""
-  if not 0 <= value <= 1:
-    raise ValueError(f"{name} is {value}; expected a number from 0 to 1")
 
 
 def draw_excerpt(

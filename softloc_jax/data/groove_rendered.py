@@ -13,25 +13,25 @@ Held out for "test": the performances, as the distribution says; recordings and 
 
 from __future__ import annotations
 
-import collections.abc
 from collections.abc import Mapping, Sequence
 import dataclasses
-import operator
+import os
+import pathlib
+from typing import Any
 
 import numpy as np
 
-from softloc_jax.data import drum_machine, drum_mix, drum_voices, mastering, sampled_kit
+from softloc_jax.data import drum_machine, drum_mix, drum_voices, groove, mastering, one_shots, sampled_kit
 from softloc_jax.data.drum_score import Score
-from softloc_jax.data.groove import SPLITS, Performance, Strokes
+from softloc_jax.data.groove import Performance, Strokes
 from softloc_jax.data.groove_excerpts import (
   CLASSES,
   ScoreVariation,
-  check_probability,
   draw_excerpt,
   events_of,
 )
 from softloc_jax.data.one_shots import OneShot
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.rendered import Clip, Rendered, check_level_range, check_probability, clips
 
 # Nothing is struck this near to either end: there would be too little of it to hear.
 EDGE_S = 0.05
@@ -47,6 +47,7 @@ class Variation(ScoreVariation):
     hold_out: False plays all recordings, ranges and rooms in every split: the most varied training, but test
       clips are then of the same kits.
     room: probability of a room.
+    gated: probability of a gated reverberation of snare and toms.
     clutter: probability of instruments that are not drums: a bass, chords, a clave, a shaker.
     compression: probability of a compressor.
     saturation: probability of saturation.
@@ -64,6 +65,7 @@ class Variation(ScoreVariation):
   layered: float = 0.25
   hold_out: bool = True
   room: float = 0.9
+  gated: float = 0.0
   clutter: float = 0.3
   compression: float = 0.4
   saturation: float = 0.3
@@ -78,13 +80,11 @@ class Variation(ScoreVariation):
 
   def __post_init__(self):
     super().__post_init__()
-    names = ("synthesized", "layered", "room", "clutter", "compression", "saturation", "low_pass")
+    names = ("synthesized", "layered", "room", "gated", "clutter", "compression", "saturation", "low_pass")
     for name in names:
       check_probability(name, getattr(self, name))
     for name in ("noise_db", "peak_db"):
-      low, high = getattr(self, name)
-      if not low <= high <= 0:
-        raise ValueError(f"{name} is {(low, high)}; expected two levels of at most 0 dB, the lower first")
+      check_level_range(name, getattr(self, name))
     if set(self.audible_db) != set(CLASSES):
       raise ValueError(f"audible_db has the classes {sorted(self.audible_db)}; expected {sorted(CLASSES)}")
     if self.faint not in ("drop", "unlabelled", "labelled"):
@@ -119,7 +119,7 @@ def render(
     events: for each of `CLASSES`, sorted times in seconds.
   """
   variation = Variation() if variation is None else variation
-  kit_rng, strokes_rng, clutter_rng, room_rng, master_rng = rng.spawn(5)
+  kit_rng, strokes_rng, clutter_rng, room_rng, master_rng, gate_rng = rng.spawn(6)
   num_samples = round(duration_s * sample_rate_hz)
   inside = (strokes.times_s >= EDGE_S) & (strokes.times_s < duration_s - EDGE_S)
   options = {name: getattr(variation, name) for name in ("synthesized", "layered", "hold_out")}
@@ -137,6 +137,9 @@ def render(
     drop_faint=variation.faint == "drop",
     background=other,
   )
+  if gate_rng.random() < variation.gated:
+    gated = mastering.gated_response(gate_rng, sample_rate_hz)
+    buses[1] = mastering.reverberate(buses[1], buses[1], gated)
   buses[1] += other
   labelled = strokes if variation.faint == "labelled" else strokes.select(heard)
   mix = _in_room(room_rng, buses, split, sample_rate_hz, variation)
@@ -171,7 +174,48 @@ def _in_room(rng, buses, split, sample_rate_hz, variation) -> np.ndarray:
   return mastering.reverberate(buses.sum(0), sends @ buses, response)
 
 
-class GrooveRendered(collections.abc.Sequence):
+def find(
+  data_dir: str | os.PathLike,
+  *,
+  one_shots_dir: str | os.PathLike | Sequence[str | os.PathLike] = (),
+  num_train: int = 1000,
+  num_validation: int = 60,
+  num_test: int = 60,
+  seed: int = 0,
+  duration_s: float = 15.0,
+  sample_rate_hz: float = 16_000,
+  variation: Mapping[str, Any] | None = None,
+) -> list[Clip]:
+  """The clips of a data set, none of them rendered yet; `rendered.read` renders one.
+
+  Args:
+    data_dir: Groove MIDI, as `groove.find` takes it.
+    one_shots_dir: folders of one-shots, as `one_shots.find_all` takes them; none gives synthesised kits only.
+    num_train: how many clips; 0 for none.
+    num_validation: likewise.
+    num_test: likewise.
+    seed: see `GrooveRendered`, as the rest.
+    duration_s: length of each clip.
+    sample_rate_hz: samples per second.
+    variation: what of `Variation` is not to be as by default.
+
+  Raises:
+    FileNotFoundError, ValueError: as `groove.find`, `one_shots.find` and `GrooveRendered`.
+  """
+  performances, shots = groove.find(data_dir), one_shots.find_all(one_shots_dir)
+  sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+  settings = {"seed": seed, "duration_s": duration_s, "sample_rate_hz": sample_rate_hz}
+  settings["variation"] = Variation(**(variation or {}))
+  return list(
+    clips(
+      GrooveRendered(split, performances, shots, num_recordings=size, **settings)
+      for split, size in sizes.items()
+      if size
+    )
+  )
+
+
+class GrooveRendered(Rendered):
   """A split of rendered clips, each rendered anew whenever it is asked for.
 
   Item `i` depends on `seed`, `split`, `i`, the performances of the split and the one-shots alone (and on how
@@ -204,41 +248,19 @@ class GrooveRendered(collections.abc.Sequence):
     sample_rate_hz: float = 16_000,
     variation: Variation | None = None,
   ):
-    if split not in SPLITS:
-      raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-    if num_recordings < 1:
-      raise ValueError(f"num_recordings is {num_recordings}; expected at least 1")
-    if seed < 0:
-      raise ValueError(f"seed is {seed}; expected a non-negative integer")
-    if not (np.isfinite(duration_s) and duration_s >= 0.5):
-      raise ValueError(f"duration_s is {duration_s}; expected at least 0.5 seconds")
-    if not (np.isfinite(sample_rate_hz) and sample_rate_hz >= drum_machine.MIN_SAMPLE_RATE_HZ):
-      raise ValueError(
-        f"sample_rate_hz is {sample_rate_hz}; expected at least {drum_machine.MIN_SAMPLE_RATE_HZ}"
-      )
-    self.split = split
+    super().__init__(
+      split, num_recordings=num_recordings, seed=seed, duration_s=duration_s, sample_rate_hz=sample_rate_hz
+    )
     self.performances = tuple(one for one in performances if one.split == split)
     if not self.performances:
       raise ValueError(f"none of the {len(performances)} performances is of the split {split!r}")
     self.voices = sampled_kit.playable(one_shots)
-    self.num_recordings = operator.index(num_recordings)
-    self.seed = operator.index(seed)
-    self.duration_s = duration_s
-    self.sample_rate_hz = sample_rate_hz
     self.variation = Variation() if variation is None else variation
 
-  def __len__(self) -> int:
-    return self.num_recordings
-
-  def __getitem__(self, index: int) -> Recording:
-    position = operator.index(index)
-    if position < 0:
-      position += self.num_recordings
-    if not 0 <= position < self.num_recordings:
-      raise IndexError(f"recording {index} of {self.num_recordings}")
-    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), position])
+  def make(self, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """See `Rendered`."""
     strokes, steps_s = draw_excerpt(rng, self.performances, self.duration_s, self.variation)
-    signal, events = render(
+    return render(
       rng,
       strokes,
       self.voices,
@@ -248,4 +270,9 @@ class GrooveRendered(collections.abc.Sequence):
       variation=self.variation,
       steps_s=steps_s,
     )
-    return Recording(f"{self.split}-{position:05d}", signal, self.sample_rate_hz, events)
+
+  def files(self) -> list[pathlib.Path]:
+    """See `Rendered`: the performances, or the archive that holds them, and the one-shots."""
+    played = {one.path if one.path.is_file() else one.path / one.midi_filename for one in self.performances}
+    shots = {shot.path for kits in self.voices.values() for kit in kits for shot in kit}
+    return sorted(played | shots)

@@ -8,8 +8,8 @@ from typing import Any
 
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
 BySplit = Mapping[str, Sequence[Recording]]
 
 
@@ -35,32 +35,33 @@ def drum_machine(config: Any) -> BySplit:
 
 def groove_rendered(config: Any) -> BySplit:
   """Groove MIDI through one-shots; tested on MDB Drums where `mdb_dir` says where it is."""
-  from softloc_jax.data import groove, mdb_drums, one_shots
-  from softloc_jax.data import groove_rendered as rendered
+  from softloc_jax.data import mdb_drums
 
-  performances = groove.find(config.groove_dir)
-  shots = one_shots.find(config.one_shots_dir) if config.one_shots_dir else ()
-  sizes = {"train": config.num_train, "validation": config.num_validation, "test": config.num_test}
-  variation = rendered.Variation(**{key: _plain(value) for key, value in config.variation.items()})
-  if config.mdb_dir:
-    del sizes["test"]
-  by_split = {
-    split: list(
-      rendered.GrooveRendered(
-        split,
-        performances,
-        shots,
-        num_recordings=size,
-        seed=config.seed,
-        duration_s=config.duration_s,
-        sample_rate_hz=config.sample_rate_hz,
-        variation=variation,
-      )
-    )
-    for split, size in sizes.items()
-  }
+  num_test = 0 if config.mdb_dir else config.num_test
+  options = {"one_shots_dir": config.one_shots_dir, "num_test": num_test}
+  by_split = _rendered(config, config.groove_dir, options)
   if config.mdb_dir:
     by_split["test"] = [mdb_drums.read(item) for item in mdb_drums.find(config.mdb_dir, mix=config.mdb_mix)]
+  return by_split
+
+
+def piano_rendered(config: Any) -> BySplit:
+  """Notes through sampled pianos; tested on MAPS' real ones where `maps_dir` says where it is."""
+  from softloc_jax.data import builders
+  from softloc_jax.data import maps as pieces
+
+  num_test = 0 if config.maps_dir else config.num_test
+  options = {"test_dir": config.test_one_shots_dir, "maps_dir": config.maps_dir, "num_test": num_test}
+  by_split = _rendered(config, config.one_shots_dir, options)
+  if config.maps_dir:
+    test = pieces.configuration_2(pieces.find(config.maps_dir))["test"]
+    by_split["test"] = builders.load(
+      "maps",
+      config.maps_dir,
+      prepared_dir=config.prepared_dir or None,
+      sample_rate_hz=config.conditioning.sample_rate_hz,
+      ids=[item.id for item in test],
+    )
   return by_split
 
 
@@ -124,7 +125,16 @@ def folder(config: Any) -> BySplit:
 
 LOADERS = {
   function.__name__: function
-  for function in (drum_machine, groove_rendered, mitdb, maps, idmt_smt_drums, enst_drums, folder)
+  for function in (
+    drum_machine,
+    groove_rendered,
+    piano_rendered,
+    mitdb,
+    maps,
+    idmt_smt_drums,
+    enst_drums,
+    folder,
+  )
 }
 
 
@@ -145,6 +155,17 @@ def _prepared(
     )
     for split, members in items.items()
   }
+
+
+def _rendered(config: Any, data_dir: str, options: Mapping[str, Any]) -> dict[str, Sequence[Recording]]:
+  """The clips of a rendered data set, kept by tensorflow-datasets (`config.prepared_dir`)."""
+  from softloc_jax.data import builders
+
+  shared = ("num_train", "num_validation", "seed", "duration_s", "sample_rate_hz")
+  variation = {key: _plain(value) for key, value in config.variation.items()}
+  options = {**options, **{key: config[key] for key in shared}, "variation": variation}
+  recordings = builders.load(config.name, data_dir, prepared_dir=config.prepared_dir or None, options=options)
+  return {split: [one for one in recordings if one.id.startswith(f"{split}-")] for split in SPLITS}
 
 
 def _plain(value: Any) -> Any:

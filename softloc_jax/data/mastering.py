@@ -65,6 +65,21 @@ def reverberate(dry: np.ndarray, send: np.ndarray, response: np.ndarray) -> np.n
   return dry + _filter(send, wet)
 
 
+def gated_response(rng: np.random.Generator, sample_rate_hz: float) -> np.ndarray:
+  """Impulse response of a gated reverberation, as snares and toms of the 1980s have it: float32 `[n]`.
+
+  A dense tail that hardly decays and then is cut off, within 0.1 to 0.4 s. It has no direct path: it is to be
+  added to the dry sound.
+  """
+  length_s, fade_s = rng.uniform(0.1, 0.4), rng.uniform(0.005, 0.03)
+  t = np.arange(round(length_s * sample_rate_hz)) / sample_rate_hz
+  low_hz, high_hz = rng.uniform(100, 300), rng.uniform(3000, 7500)
+  tail = shaped_noise(rng, len(t), sample_rate_hz, low_hz, min(high_hz, 0.45 * sample_rate_hz))
+  tail = tail * np.exp(-np.log(1000) / rng.uniform(0.8, 3) * t) * np.clip((length_s - t) / fade_s, 0, 1)
+  tail[: round(rng.uniform(0.001, 0.015) * sample_rate_hz)] = 0  # it builds up after the stroke
+  return (rng.uniform(0.3, 1.5) * tail / np.sqrt(np.sum(tail**2))).astype(np.float32)
+
+
 def compress(
   signal: np.ndarray, sample_rate_hz: float, *, threshold_db: float, ratio: float, time_s: float
 ) -> np.ndarray:

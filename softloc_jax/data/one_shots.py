@@ -121,6 +121,17 @@ def find(data_dir: str | os.PathLike, mapping: Mapping[str, Any] | None = None) 
   return sorted(shots, key=lambda shot: (shot.voice, shot.pitch or 0, shot.instrument, shot.layer, shot.path))
 
 
+def find_all(data_dirs: str | os.PathLike | Sequence[str | os.PathLike]) -> list[OneShot]:
+  """The one-shots of several folders: a sequence of them, or their names joined as in PATH ("a:b").
+
+  Raises:
+    FileNotFoundError, ValueError: as `find`, for any of them.
+  """
+  if isinstance(data_dirs, str | os.PathLike):
+    data_dirs = [name for name in os.fspath(data_dirs).split(os.pathsep) if name]
+  return [shot for data_dir in data_dirs for shot in find(data_dir)]
+
+
 def _mapping_of(folder: pathlib.Path) -> Mapping[str, Any] | None:
   """What the folder's own mapping file holds."""
   if (folder / "mapping.json").exists():

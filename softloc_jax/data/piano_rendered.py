@@ -2,28 +2,25 @@
 
 Every clip has a piano, a tuning, dampers, a room and a master of its own. A note takes the nearest recorded
 pitch of about its strength, resampled, and is damped at its end. Classes are MIDI pitches, "21" (A0) to "108"
-(C8), as of `maps`; so clips can be added to MAPS, with its own note tables (`read_notes`) or random notes as
-what is played.
+(C8), as of `maps`; so clips can be added to MAPS, with its own notes or random ones as what is played (see
+`piano_notes`).
 """
 
 from __future__ import annotations
 
-import collections.abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
-import operator
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
-from softloc_jax.data import drum_voices, maps, mastering, one_shots, sampler
-from softloc_jax.data.groove_excerpts import check_probability
+from softloc_jax.data import drum_voices, maps, mastering, one_shots, piano_notes, sampler
 from softloc_jax.data.one_shots import OneShot
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.rendered import Clip, Rendered, check_level_range, check_probability, clips
 
 CLASSES = maps.CLASSES
-SPLITS = ("train", "validation", "test")
 # Nothing is struck this near to the end: there would be too little of it to hear.
 EDGE_S = 0.05
 _UNDAMPED_PITCH = 89  # from about F6 on, pianos have no dampers
@@ -59,50 +56,7 @@ class PianoVariation:
     for name in ("pedal", "room", "compression", "saturation", "low_pass"):
       check_probability(name, getattr(self, name))
     for name in ("noise_db", "peak_db"):
-      low, high = getattr(self, name)
-      if not low <= high <= 0:
-        raise ValueError(f"{name} is {(low, high)}; expected two levels of at most 0 dB, the lower first")
-
-
-def read_notes(path: str | os.PathLike) -> np.ndarray:
-  """The notes of a MAPS table: `[n, 4]`, onset and duration in seconds, pitch, and NaN for the velocity.
-
-  Raises:
-    ValueError: a malformed row, as of `maps.read_table`, or an offset before its onset.
-  """
-  path = pathlib.Path(path)
-  if not maps.read_table(path):
-    return np.zeros((0, 4))
-  onsets_s, offsets_s, pitches = np.loadtxt(path, skiprows=1, ndmin=2).T
-  if (offsets_s < onsets_s).any():
-    row = int(np.argmax(offsets_s < onsets_s)) + 2
-    raise ValueError(f"{path}: row {row}: the offset lies before the onset")
-  return np.stack([onsets_s, offsets_s - onsets_s, pitches, np.full(len(pitches), np.nan)], axis=1)
-
-
-def random_notes(rng: np.random.Generator, duration_s: float) -> np.ndarray:
-  """A melody over chords with human timing: `[n, 4]`, onset, duration (s), pitch and velocity in (0, 1].
-
-  >>> notes = random_notes(np.random.default_rng(0), 5.0)
-  >>> notes.shape[1], bool((notes[:, 0] < 5).all())
-  (4, True)
-  """
-  notes = []
-  for low, high, sizes, density in ((21, 65, (1, 2, 3, 4), 0.5), (50, 109, (1, 1, 1, 2, 3), 0.8)):
-    step_s = rng.uniform(0.09, 0.4)
-    length_s, loudness = rng.uniform(0.5, 3) * step_s, rng.uniform(0.2, 0.9)
-    centre = rng.uniform(low + 8, high - 8)
-    for onset_s in np.arange(rng.uniform(0, step_s), duration_s, step_s):
-      if rng.random() > density:
-        continue
-      centre = float(np.clip(centre + rng.normal(0, 3), low, high - 1))
-      pitches = np.unique(np.clip(np.round(rng.normal(centre, 5, rng.choice(sizes))), low, high - 1))
-      for pitch in pitches:
-        velocity = np.clip(loudness * rng.uniform(0.6, 1.4), 0.05, 1)
-        struck_s = max(onset_s + rng.normal(0, 0.008), 0.0)
-        notes.append((struck_s, length_s * rng.uniform(0.5, 1.5), pitch, velocity))
-  played = np.array(sorted(notes), np.float64).reshape(-1, 4)
-  return played[played[:, 0] < duration_s]
+      check_level_range(name, getattr(self, name))
 
 
 def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
@@ -161,7 +115,7 @@ def render(
     ValueError: notes of another shape, or a pitch or velocity out of range.
   """
   variation = PianoVariation() if variation is None else variation
-  notes = _checked(notes)
+  notes = piano_notes.checked(notes)
   notes = notes[(notes[:, 0] >= 0) & (notes[:, 0] < duration_s - EDGE_S)]
   notes = notes[np.argsort(notes[:, 0], kind="stable")]
   piano_rng, notes_rng, room_rng, master_rng = rng.spawn(4)
@@ -205,20 +159,58 @@ def _play(
   return {pitch: np.array(times_s) for pitch, times_s in times.items()}
 
 
-def _checked(notes: np.ndarray) -> np.ndarray:
-  notes = np.asarray(notes, np.float64)
-  if notes.ndim != 2 or notes.shape[1] != 4:
-    raise ValueError(f"notes have shape {notes.shape}; expected [n, 4]: onset, duration, pitch, velocity")
-  for row, (onset_s, length_s, pitch, velocity) in enumerate(notes):
-    if pitch not in maps.PITCHES or not (np.isnan(velocity) or 0 < velocity <= 1) or not length_s >= 0:
-      raise ValueError(
-        f"note {row} at {onset_s:.3f} s has duration {length_s}, pitch {pitch}, velocity {velocity};"
-        " expected at least 0 s, a pitch of 21 to 108, and a velocity in (0, 1] or NaN"
+def find(
+  data_dir: str | os.PathLike | Sequence[str | os.PathLike],
+  *,
+  test_dir: str | os.PathLike | Sequence[str | os.PathLike] = (),
+  maps_dir: str | os.PathLike | None = None,
+  num_train: int = 400,
+  num_validation: int = 24,
+  num_test: int = 24,
+  seed: int = 0,
+  duration_s: float = 20.0,
+  sample_rate_hz: float = 16_000,
+  variation: Mapping[str, Any] | None = None,
+) -> list[Clip]:
+  """The clips of a data set, none of them rendered yet; `rendered.read` renders one.
+
+  Args:
+    data_dir: sampled pianos to train on, a folder each, as `one_shots.find_all` takes them.
+    test_dir: those to test on; none tests on the same.
+    maps_dir: MAPS, whose pieces are played, those of its test set in "test" alone; None plays random notes.
+    num_train: how many clips; 0 for none.
+    num_validation: likewise.
+    num_test: likewise.
+    seed: see `PianoRendered`, as the rest.
+    duration_s: length of each clip.
+    sample_rate_hz: samples per second.
+    variation: what of `PianoVariation` is not to be as by default.
+
+  Raises:
+    FileNotFoundError, ValueError: as `one_shots.find`, `piano_notes.pieces_of` and `PianoRendered`.
+  """
+  train_shots = one_shots.find_all(data_dir)
+  test_shots = one_shots.find_all(test_dir) or train_shots
+  settings = {"seed": seed, "duration_s": duration_s, "sample_rate_hz": sample_rate_hz}
+  settings["variation"] = PianoVariation(**(variation or {}))
+  pieces = piano_notes.pieces_of(maps_dir)
+  sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+  return list(
+    clips(
+      PianoRendered(
+        split,
+        test_shots if split == "test" else train_shots,
+        pieces["test" if split == "test" else "train"],
+        num_recordings=size,
+        **settings,
       )
-  return notes
+      for split, size in sizes.items()
+      if size
+    )
+  )
 
 
-class PianoRendered(collections.abc.Sequence):
+class PianoRendered(Rendered):
   """Rendered piano clips, each rendered anew whenever it is asked for.
 
   Item `i` depends on `seed`, `split`, `i`, the pieces and the one-shots alone (and on how it is to be
@@ -250,42 +242,25 @@ class PianoRendered(collections.abc.Sequence):
     sample_rate_hz: float = 16_000,
     variation: PianoVariation | None = None,
   ):
-    if split not in SPLITS:
-      raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-    if num_recordings < 1 or seed < 0 or not duration_s >= 0.5:
-      raise ValueError(
-        f"num_recordings is {num_recordings}, seed {seed}, duration_s {duration_s};"
-        " expected at least 1, 0 and 0.5"
-      )
-    self.split = split
+    super().__init__(
+      split, num_recordings=num_recordings, seed=seed, duration_s=duration_s, sample_rate_hz=sample_rate_hz
+    )
     self.pianos = pianos(one_shots)
     if not self.pianos:
       raise ValueError("no one-shot at all; expected the notes of a sampled piano")
-    self.pieces = [_checked(piece) for piece in pieces]
-    self.num_recordings = operator.index(num_recordings)
-    self.seed = operator.index(seed)
-    self.duration_s = duration_s
-    self.sample_rate_hz = sample_rate_hz
+    self.pieces = [piano_notes.checked(piece) for piece in pieces]
     self.variation = PianoVariation() if variation is None else variation
 
-  def __len__(self) -> int:
-    return self.num_recordings
-
-  def __getitem__(self, index: int) -> Recording:
-    position = operator.index(index)
-    if position < 0:
-      position += self.num_recordings
-    if not 0 <= position < self.num_recordings:
-      raise IndexError(f"recording {index} of {self.num_recordings}")
-    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), position])
+  def make(self, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """See `Rendered`."""
     piano = self.pianos[rng.integers(len(self.pianos))]
     if self.pieces:
       notes = self.pieces[rng.integers(len(self.pieces))].copy()
       end_s = notes[:, 0].max(initial=0.0)
       notes[:, 0] -= rng.uniform(0, max(end_s - self.duration_s, 0))
     else:
-      notes = random_notes(rng, self.duration_s)
-    signal, events = render(
+      notes = piano_notes.random_notes(rng, self.duration_s)
+    return render(
       rng,
       notes,
       piano,
@@ -293,4 +268,7 @@ class PianoRendered(collections.abc.Sequence):
       sample_rate_hz=self.sample_rate_hz,
       variation=self.variation,
     )
-    return Recording(f"{self.split}-{position:05d}", signal, self.sample_rate_hz, events)
+
+  def files(self) -> list[pathlib.Path]:
+    """See `Rendered`: the one-shots."""
+    return sorted(shot.path for piano in self.pianos for shot in piano)

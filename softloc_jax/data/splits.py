@@ -13,6 +13,7 @@ import types
 
 from softloc_jax.data.recording import Recording
 
+SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS: Mapping[str, float] = types.MappingProxyType(
   {"train": 0.7, "validation": 0.15, "test": 0.15}
 )

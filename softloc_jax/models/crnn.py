@@ -35,6 +35,7 @@ class CRNN(nnx.Module):
       far cheaper where the position on the frequency axis has a fixed meaning.
     time_stride: frames the first convolution advances by; later layers run that much coarser, and each
       of their steps gives this many frames' logits. About as many times cheaper, and as exact.
+    conv_dilation: frames between the taps of each convolution, one number per convolution or one for all.
     residual: whether a convolution that keeps its shape adds its input.
     bottleneck_units: width of a layer with ReLU between the bins and the recurrent layer, 0 for none.
     bottleneck_dropout: share of its values dropped.
@@ -43,6 +44,8 @@ class CRNN(nnx.Module):
     bidirectional: whether the recurrent layer runs both ways; a causal one never does.
     dense_units: width of the layer before the logits, or of each of several; 0 for none.
     dense_activation: "relu" or "sigmoid".
+    local_logits: whether what goes into the recurrent layer also gives logits by itself, which are added:
+      then the recurrence need only tell what the convolutions cannot see.
     causal: whether a logit depends on frames up to its own only; otherwise convolutions are centred.
     dtype: "float32" or "bfloat16", of activations and products; parameters and logits are float32.
     rngs: where the parameters come from.
@@ -68,6 +71,7 @@ class CRNN(nnx.Module):
     conv_pool: int | Sequence[int] = 1,
     conv_norm: str | None = None,
     conv_dropout: float = 0.0,
+    conv_dilation: int | Sequence[int] = 1,
     merge_bins: bool = False,
     time_stride: int = 1,
     residual: bool = True,
@@ -78,22 +82,20 @@ class CRNN(nnx.Module):
     bidirectional: bool = True,
     dense_units: int | Sequence[int] = 0,
     dense_activation: str = "relu",
+    local_logits: bool = False,
     causal: bool = False,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):
-    pools = [conv_pool] * len(conv_features) if isinstance(conv_pool, int) else list(conv_pool)
-    if len(pools) != len(conv_features):
-      raise ValueError(
-        f"conv_pool has {len(pools)} entries; expected {len(conv_features)}, one per convolution"
-      )
+    pools = _one_each("conv_pool", conv_pool, len(conv_features))
+    self.dilations = _one_each("conv_dilation", conv_dilation, len(conv_features))
     if conv_norm not in ("batch", None):
       raise ValueError(f"conv_norm is {conv_norm!r}; expected 'batch' or None")
     if dense_activation not in _ACTIVATIONS:
       raise ValueError(f"dense_activation is {dense_activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
     layers.check_time_stride(time_stride, most=1 if causal or not conv_features else conv_kernel[0])
     self.dtype = layers.compute_dtype(dtype)
-    self.pools, self.merge_bins, self.residual = tuple(pools), merge_bins, residual
+    self.pools, self.merge_bins, self.residual = pools, merge_bins, residual
     self.time_stride, self.num_classes = time_stride, num_classes
     self.dense_activation = dense_activation
     width = self._add_convs(frame_shape, conv_features, conv_kernel, conv_norm, causal, rngs)
@@ -101,13 +103,18 @@ class CRNN(nnx.Module):
     if bottleneck_units:
       self.bottleneck = nnx.data(nnx.Linear(width, bottleneck_units, dtype=self.dtype, rngs=rngs))
       width = bottleneck_units
-    self.recurrent = nnx.data(None)
+    self.recurrent, local_width = nnx.data(None), width
     if recurrent is not None:
       both = bidirectional and not causal
       layer = recurrent_layers.Bidirectional if both else recurrent_layers.Forward
       self.recurrent = nnx.data(layer(recurrent, width, recurrent_units, dtype=self.dtype, rngs=rngs))
       width = recurrent_units * (2 if both else 1)
     self._add_head(width, dense_units, initial_bias, rngs)
+    self.local_logits = nnx.data(None)
+    if local_logits:
+      self.local_logits = nnx.data(
+        nnx.Linear(local_width, self.num_classes * self.time_stride, use_bias=False, rngs=rngs)
+      )
     # Last, so that the parameters of a seed do not depend on whether there is dropout.
     self.conv_dropout = layers.dropout(conv_dropout, rngs)
     self.bottleneck_dropout = layers.dropout(bottleneck_dropout, rngs)
@@ -117,9 +124,9 @@ class CRNN(nnx.Module):
     bins, channels = (1, frame_shape[0] * frame_shape[1]) if self.merge_bins else frame_shape
     convs, norms = [], []
     settings = {"causal": causal, "use_bias": conv_norm is None, "dtype": self.dtype, "rngs": rngs}
-    for features, pool in zip(conv_features, self.pools, strict=True):
-      strides = (1 if convs else self.time_stride, 1)
-      convs.append(layers.time_conv(channels, features, conv_kernel, strides=strides, **settings))
+    for features, pool, gap in zip(conv_features, self.pools, self.dilations, strict=True):
+      spacing = {"strides": (1 if convs else self.time_stride, 1), "dilation": (gap, 1)}
+      convs.append(layers.time_conv(channels, features, conv_kernel, **spacing, **settings))
       if conv_norm == "batch":
         norms.append(nnx.BatchNorm(features, dtype=self.dtype, rngs=rngs))
       if not 1 <= pool <= bins:
@@ -158,9 +165,20 @@ class CRNN(nnx.Module):
     x = x.reshape(*x.shape[:2], -1)
     if self.bottleneck is not None:
       x = self.bottleneck_dropout(jax.nn.relu(self.bottleneck(x)))
+    local = x
     if self.recurrent is not None:
       x = self.recurrent(x)
     for dense in self.dense:
       x = _ACTIVATIONS[self.dense_activation](dense(x))
     logits = self.logits(x.astype(jnp.float32))
+    if self.local_logits is not None:
+      logits = logits + self.local_logits(local.astype(jnp.float32))
     return logits.reshape(len(logits), -1, self.num_classes)[:, :num_frames]
+
+
+def _one_each(name: str, value: int | Sequence[int], number: int) -> tuple[int, ...]:
+  """A setting of each of `number` convolutions from one number for all or one for each."""
+  values = (value,) * number if isinstance(value, int) else tuple(value)
+  if len(values) != number:
+    raise ValueError(f"{name} has {len(values)} entries; expected {number}, one per convolution")
+  return values

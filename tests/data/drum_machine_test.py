@@ -9,6 +9,7 @@ from scipy import signal as sps
 from softloc_jax.data import drum_machine, drum_score, drum_voices
 from softloc_jax.data.drum_machine import CLASSES, DrumMachine
 from softloc_jax.data.recording import validate
+from softloc_jax.data.splits import SPLITS
 
 RATES_HZ = (8_000, 16_000, 44_100)
 
@@ -68,7 +69,7 @@ def test_index_out_of_range():
 
 
 @pytest.mark.parametrize("sample_rate_hz", RATES_HZ)
-@pytest.mark.parametrize("split", drum_machine.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 def test_recordings_are_valid(split, sample_rate_hz):
   for recording in DrumMachine(split, num_recordings=3, duration_s=3.0, sample_rate_hz=sample_rate_hz):
     validate(recording, CLASSES)

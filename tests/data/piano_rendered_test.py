@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from small_groove import write_kit, write_piano
 
-from softloc_jax.data import maps, one_shots, piano_rendered, sampler
-from softloc_jax.data.piano_rendered import CLASSES, PianoRendered, PianoVariation, random_notes
+from softloc_jax.data import maps, one_shots, piano_notes, piano_rendered, sampler
+from softloc_jax.data.piano_notes import random_notes
+from softloc_jax.data.piano_rendered import CLASSES, PianoRendered, PianoVariation
 from softloc_jax.data.recording import validate
 
 CLEAN = PianoVariation(
@@ -126,12 +127,12 @@ def test_excerpts_of_pieces(shots):
 def test_tables_of_notes(tmp_path):
   path = tmp_path / "a.txt"
   path.write_text("OnsetTime\tOffsetTime\tMidiPitch\n0.5\t0.75\t60\n1\t3\t72\n")
-  np.testing.assert_array_equal(piano_rendered.read_notes(path)[:, :3], [[0.5, 0.25, 60], [1, 2, 72]])
+  np.testing.assert_array_equal(piano_notes.read_notes(path)[:, :3], [[0.5, 0.25, 60], [1, 2, 72]])
   path.write_text("OnsetTime\tOffsetTime\tMidiPitch\n")
-  assert piano_rendered.read_notes(path).shape == (0, 4)
+  assert piano_notes.read_notes(path).shape == (0, 4)
   path.write_text("OnsetTime\tOffsetTime\tMidiPitch\n0.5\t0.75\t60\n1\t0.5\t72\n")
   with pytest.raises(ValueError, match="row 3: the offset lies before the onset"):
-    piano_rendered.read_notes(path)
+    piano_notes.read_notes(path)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_real_pianos_and_pieces(shared_data):
   folder = shared_data("oneshots")
   found = [shot for name in ("piano_kw_cc0", "piano_fb_cc0") for shot in one_shots.find(folder / name)]
   table = shared_data("MAPS") / "ENSTDkAm" / "MUS"
-  pieces = [piano_rendered.read_notes(sorted(table.glob("*.txt"))[0])]
+  pieces = [piano_notes.read_notes(sorted(table.glob("*.txt"))[0])]
   recordings = PianoRendered("train", found, pieces, num_recordings=2, duration_s=6.0)
   assert len(recordings.pianos) == 2
   for recording in recordings:

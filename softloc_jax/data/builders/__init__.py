@@ -26,13 +26,16 @@ within functions.
 from softloc_jax.data.builders.data_sets import EnstDrums, IdmtSmtDrums, Maps, MdbDrums
 from softloc_jax.data.builders.loading import BUILDERS, load, prepare
 from softloc_jax.data.builders.recordings_builder import RecordingsBuilder, RecordingsConfig, recording_of
+from softloc_jax.data.builders.rendered_sets import GrooveRendered, PianoRendered
 
 __all__ = [
   "BUILDERS",
   "EnstDrums",
+  "GrooveRendered",
   "IdmtSmtDrums",
   "Maps",
   "MdbDrums",
+  "PianoRendered",
   "RecordingsBuilder",
   "RecordingsConfig",
   "load",

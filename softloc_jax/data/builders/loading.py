@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from softloc_jax.data.builders import data_sets
+from softloc_jax.data.builders import data_sets, rendered_sets
 from softloc_jax.data.builders.recordings_builder import RecordingsBuilder, RecordingsConfig, recording_of
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording
@@ -19,7 +19,10 @@ from softloc_jax.data.splits import listing
 
 BUILDERS: dict[str, type[RecordingsBuilder]] = {
   builder.name: builder
-  for builder in (data_sets.Maps, data_sets.IdmtSmtDrums, data_sets.EnstDrums, data_sets.MdbDrums)
+  for builder in (
+    *(data_sets.Maps, data_sets.IdmtSmtDrums, data_sets.EnstDrums, data_sets.MdbDrums),
+    *(rendered_sets.GrooveRendered, rendered_sets.PianoRendered),
+  )
 }
 
 
@@ -36,7 +39,7 @@ def load(
   """Recordings of a data set, from a prepared copy that is made the first time.
 
   Args:
-    name: "maps", "idmt_smt_drums", "enst_drums" or "mdb_drums".
+    name: "maps", "idmt_smt_drums", "enst_drums", "mdb_drums", "groove_rendered" or "piano_rendered".
     data_dir: folder of the original distribution. It has to be there, since the copy is compared to it.
     prepared_dir: folder for prepared copies; None takes tensorflow-datasets' own (`TFDS_DATA_DIR`, or else
       `~/tensorflow_datasets`).

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from softloc_jax.data import condition, drum_labels, event_files, signal_files
+from softloc_jax.data import condition, drum_labels, event_files, midi_files, signal_files
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording, validate
 
 # A shard is held in memory while it is written: some recordings, not a whole data set.
 _ITEMS_PER_SHARD = 4
-# What a recording depends on beside its files.
-_CODE = (condition, drum_labels, event_files, signal_files)
+# What every data set's recordings depend on beside their files.
+_CODE = (condition, drum_labels, event_files, midi_files, signal_files)
 
 
 @dataclasses.dataclass(eq=False)
@@ -55,6 +55,8 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   HOMEPAGE = ""
   LICENSE = ""
   CLASSES: tuple[str, ...] = ()
+  # What its recordings depend on beside their files, the modules of `find` and `read`, and `_CODE`.
+  CODE: tuple[types.ModuleType, ...] = ()
   # Whether the preparation shows a progress bar (unless tensorflow-datasets' own are disabled).
   show_progress = True
   find: Callable[..., list[Item]]
@@ -77,14 +79,20 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     return (item.signal_path, item.label_path)
 
   @classmethod
+  def shared_files(cls, items: Iterable[Item]) -> Sequence[pathlib.Path]:
+    """What many items are read from."""
+    return ()
+
+  @classmethod
   def fingerprint(cls, items: Iterable[Item], config: RecordingsConfig) -> str:
     """Another one for other files (by name, size and time of change), settings or reading code."""
     digest = hashlib.sha256(repr((config.sample_rate_hz, sorted(config.options.items()))).encode())
-    for module in (*_CODE, *map(inspect.getmodule, (cls, cls.find, cls.read))):
+    for module in (*_CODE, *cls.CODE, *map(inspect.getmodule, (cls, cls.find, cls.read))):
       digest.update(_source(module).encode())
+    items = list(items)
     for item in items:
-      stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in cls.files(item)]
-      digest.update(repr((item.id, item.group, stats)).encode())
+      digest.update(repr((item.id, item.group, [_stat(path) for path in cls.files(item)])).encode())
+    digest.update(repr([_stat(path) for path in cls.shared_files(items)]).encode())
     return digest.hexdigest()[:16]
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -158,6 +166,11 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 def _exact(shape: tuple[int | None, ...], dtype: Any) -> tfds.features.Tensor:
   """A feature kept byte by byte: numbers of an example are else stored with 32 bits, one by one."""
   return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
+
+
+def _stat(path: pathlib.Path) -> tuple[str, int, int]:
+  """What tells that a file is another one."""
+  return path.name, path.stat().st_size, path.stat().st_mtime_ns
 
 
 def _source(module: types.ModuleType | None) -> str:

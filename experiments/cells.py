@@ -13,6 +13,14 @@ import tqdm
 from softloc_jax import checkpoints, train
 
 
+def prepare(config: ConfigDict, num_steps: int | None) -> ConfigDict:
+  """A config as a cell runs it: without a bar, as cells have their own; with `num_steps`, if there is one."""
+  with config.unlocked():
+    config.progress = False
+    config.num_steps = num_steps or config.num_steps
+  return config
+
+
 def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
   """Results of one training: read if they are there, else made."""
   path = workdir / "results.json"

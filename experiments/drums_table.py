@@ -33,7 +33,7 @@ def make(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps:
   if idmt.is_dir():
     for run in range(IDMT_RUNS):
       config = weak_drums.get_config(f"idmt,seed={run},data_dir={idmt}")
-      configs["idmt", run] = _quiet(config, num_steps)
+      configs["idmt", run] = cells.prepare(config, num_steps)
   by_name = cells.run({cell_name(*cell): config for cell, config in configs.items()}, workdir, jobs)
   real = {cell: by_name[cell_name(*cell)] for cell in configs}
   rendered = {
@@ -55,15 +55,8 @@ def cell_name(row: str, seed: int) -> str:
 def _config(row: str, seed: int, root: pathlib.Path, num_steps: int | None) -> ConfigDict:
   folders = f"groove_dir={root / 'groove'},one_shots_dir={root / KIT},mdb_dir={root / 'MDBDrums'},seed={seed}"
   if row == "counts":
-    return _quiet(weak_drums.get_config(f"groove,{folders}"), num_steps)
-  return _quiet(misaligned_drums.get_config(f"cross_entropy,data=groove,{folders}"), num_steps)
-
-
-def _quiet(config: ConfigDict, num_steps: int | None) -> ConfigDict:
-  with config.unlocked():
-    config.progress = False  # the cells have a bar of their own
-    config.num_steps = num_steps or config.num_steps
-  return config
+    return cells.prepare(weak_drums.get_config(f"groove,{folders}"), num_steps)
+  return cells.prepare(misaligned_drums.get_config(f"cross_entropy,data=groove,{folders}"), num_steps)
 
 
 def _on_rendered(config: ConfigDict, workdir: pathlib.Path) -> Mapping:

@@ -36,10 +36,7 @@ def make(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps:
   for cell, get_config in rows.items():
     for fold in range(len(weak_ecg.FOLDS)):
       config = get_config(f"data_dir={data_dir},num_replicas={seeds},fold={fold}")
-      with config.unlocked():
-        config.progress = False  # the cells have a bar of their own; a resumed table may have other jobs
-        config.num_steps = num_steps or config.num_steps
-      configs[cell_name(*cell, fold)] = config
+      configs[cell_name(*cell, fold)] = cells.prepare(config, num_steps)
   results = cells.run(configs, workdir, jobs)
   scores = {cell: [{} for _ in range(seeds)] for cell in rows}
   for cell, by_seed in scores.items():

@@ -47,7 +47,7 @@ def make_misaligned(
 ) -> str:
   """Trains what is missing of S Table 2 and writes it with its figures; returns the table."""
   configs = {
-    (loss, noise_ms, seed): _config(
+    (loss, noise_ms, seed): cells.prepare(
       misaligned_piano.get_config(f"{loss},size={size},noise_ms={noise_ms},data_dir={data_dir},seed={seed}"),
       num_steps,
     )
@@ -69,7 +69,7 @@ def make_counts(
 ) -> str:
   """Trains what is missing of L Table 2 and writes it; returns the table."""
   configs = {
-    ("count_nll", 0, seed): _config(
+    ("count_nll", 0, seed): cells.prepare(
       weak_piano.get_config(f"{size},data_dir={data_dir},seed={seed}"), num_steps
     )
     for seed in range(seeds)
@@ -78,13 +78,6 @@ def make_counts(
   text = counts_markdown(results, _hours(configs, workdir))
   checkpoints.replace_text(workdir / "piano_counts.md", text)
   return text
-
-
-def _config(config: ConfigDict, num_steps: int | None) -> ConfigDict:
-  with config.unlocked():
-    config.progress = False  # the cells have a bar of their own
-    config.num_steps = num_steps or config.num_steps
-  return config
 
 
 def cell_name(loss: str, noise_ms: int, seed: int) -> str:

@@ -6,6 +6,7 @@ Every cell of a table is a training in a folder of its own: an interrupted one i
 skipped.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -19,10 +20,12 @@ TABLES = {
   "piano_counts": piano_tables.make_counts,
   "piano_misaligned": piano_tables.make_misaligned,
 }
+SIZED = ("piano_counts", "piano_misaligned")
 
 _TABLE = flags.DEFINE_enum("table", None, list(TABLES), "Which table.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
+_SIZE = flags.DEFINE_string("size", "cpu", "For the piano tables: cpu, paper, modern or modern_causal.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
   "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
@@ -34,9 +37,14 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
   logging.set_verbosity(logging.WARNING)  # orbax tells every step it takes
-  workdir = pathlib.Path(_WORKDIR.value) / _TABLE.value
+  workdir, make = pathlib.Path(_WORKDIR.value) / _TABLE.value, TABLES[_TABLE.value]
+  if _TABLE.value in SIZED:
+    make = functools.partial(make, size=_SIZE.value)
+    workdir = workdir if _SIZE.value == "cpu" else workdir / _SIZE.value
+  elif _SIZE.value != "cpu":
+    raise app.UsageError(f"--size={_SIZE.value}: expected none, as --table={_TABLE.value} has one size")
   try:
-    text = TABLES[_TABLE.value](_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)
+    text = make(_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)
   except (FileNotFoundError, ValueError, ImportError) as error:
     sys.exit(f"{type(error).__name__}: {error}")
   print(text)

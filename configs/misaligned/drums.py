@@ -18,7 +18,7 @@ SOFTNESS_S = 0.05  # half the papers' 100 ms: sixteenth notes are 90 to 200 ms a
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Config of `LOSS,noise_ms=0|25|...,data=synthetic|groove,groove_dir=...,seed=...,num_replicas=...`."""
-  folders = {"groove_dir": "", "one_shots_dir": "", "mdb_dir": ""}
+  folders = {"prepared_dir": "", "groove_dir": "", "one_shots_dir": "", "mdb_dir": ""}
   args = common.parse_arg(
     arg, variants=VARIANTS, data="synthetic", seed=0, num_replicas=1, noise_ms=0.0, **folders
   )

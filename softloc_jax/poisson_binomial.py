@@ -23,12 +23,14 @@ from jax import Array
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from softloc_jax import contour
+
 # Stands for log(0) inside the recursion. A true -inf would turn the gradient of
 # logaddexp(-inf, -inf) into NaN; this is far below any log-probability that logits
 # within [-1e4, 1e4] can produce (about -1e4 a frame), so it never competes with one.
 _LOG_ZERO = -1e30
 
-METHODS = ("auto", "scan")
+METHODS = ("auto", "scan", "contour")
 
 
 def log_prob(
@@ -67,12 +69,47 @@ def log_prob(
   count = jnp.asarray(count)
   if max_count is None:
     max_count = logits.shape[-1]
+  if max_count < 0:
+    raise ValueError(f"max_count is {max_count}; expected 0 or more")
+  if method == "contour" and logits.size:
+    return _log_prob_by_contour(logits, count, where, max_count)
   pmf = log_pmf(logits, max_count=max_count, where=where)
   shape = jnp.broadcast_shapes(pmf.shape[:-1], count.shape)
   index = jnp.broadcast_to(jnp.clip(count, 0, max_count).astype(jnp.int32), shape)
   pmf = jnp.broadcast_to(pmf, (*shape, max_count + 1))
   value = jnp.take_along_axis(pmf, index[..., None], axis=-1)[..., 0]
   return jnp.where(_is_possible(count, where), value, -jnp.inf)
+
+
+def _log_prob_by_contour(logits: Array, count: Array, where: Array, max_count: int) -> Array:
+  shape = jnp.broadcast_shapes(logits.shape[:-1], count.shape)
+  possible = _is_possible(count, where)
+  count = jnp.where(possible, jnp.minimum(count, max_count), 0)
+  count, possible = (jnp.broadcast_to(a, shape).ravel() for a in (count, possible))
+  logits, where = (_time_first(a, shape) for a in (logits, where))
+  # Where all frames hold an event there are not more.
+  or_more = (count == max_count) & (max_count < len(logits)) & possible
+  value = _contour(logits, count.astype(logits.dtype), where, or_more, max_count)
+  return jnp.where(possible, value, -jnp.inf).reshape(shape)
+
+
+def _time_first(a: Array, shape: tuple[int, ...]) -> Array:
+  """`[..., T]` -> `[T, N]`, the sequences broadcast to a shape."""
+  return jnp.broadcast_to(a, (*shape, a.shape[-1])).reshape(-1, a.shape[-1]).T
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _contour(logits: Array, count: Array, where: Array, or_more: Array, max_count: int) -> Array:
+  return contour.log_prob_and_posterior(logits, count, where, or_more, max_count=max_count)[0]
+
+
+@_contour.defjvp
+def _contour_jvp(max_count: int, primals, tangents):
+  """The gradient is the posterior less the prior, which differentiates again."""
+  logits, count, where, or_more = primals
+  value, posterior = contour.log_prob_and_posterior(logits, count, where, or_more, max_count=max_count)
+  prior = jnp.where(where, jax.nn.sigmoid(logits), 0)
+  return value, jnp.sum((posterior - prior) * tangents[0], axis=0)
 
 
 def log_pmf(logits: ArrayLike, *, max_count: int, where: ArrayLike | None = None) -> Array:

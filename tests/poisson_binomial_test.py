@@ -1,7 +1,11 @@
 """The count distribution against enumeration, scipy, and a float64 recursion in NumPy."""
 
-import itertools
-
+from count_oracles import (
+  enumerated_log_pmf,
+  enumerated_posterior,
+  gradient_float64,
+  log_pmf_float64,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import jax
@@ -9,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, logsumexp
 
 from softloc_jax import poisson_binomial as pb
 
@@ -29,42 +33,6 @@ value_and_grad = jax.jit(jax.value_and_grad(pb.log_prob), static_argnames="max_c
 # log-probabilities down to -2,300.
 VALUE_RTOL = 3e-6  # relative to |log Pr|, or to 1 where that is smaller
 GRADIENT_ATOL = 7e-4
-
-
-def enumerate_outcomes(logits):
-  """Every outcome `[2^T, T]` and its log-probability `[2^T]`: the definition L6."""
-  outcomes = np.array(list(itertools.product([0, 1], repeat=len(logits))), dtype=int)
-  return outcomes, outcomes @ log_expit(logits) + (1 - outcomes) @ log_expit(-logits)
-
-
-def enumerated_log_pmf(logits):
-  outcomes, log_probs = enumerate_outcomes(logits)
-  return np.array([logsumexp(log_probs[outcomes.sum(1) == k]) for k in range(len(logits) + 1)])
-
-
-def enumerated_posterior(logits, count):
-  outcomes, log_probs = enumerate_outcomes(logits)
-  fits = outcomes.sum(1) == count
-  weights = np.exp(log_probs[fits] - logsumexp(log_probs[fits]))
-  return weights @ outcomes[fits], weights, outcomes[fits]
-
-
-def log_pmf_float64(logits):
-  """The recursion L9 in float64 and log space; `enumerated_log_pmf` is its own check."""
-  logits = np.asarray(logits, np.float64)
-  pmf = np.zeros(1)
-  with np.errstate(invalid="ignore"):
-    for log_p, log_q in zip(log_expit(logits), log_expit(-logits), strict=True):
-      pmf = np.logaddexp(np.append(pmf + log_q, -np.inf), np.append(-np.inf, pmf + log_p))
-  return pmf
-
-
-def gradient_float64(logits, count):
-  """`Pr(e_t | Y = count) - p_t`, leaving out one frame at a time."""
-  logits = np.asarray(logits, np.float64)
-  whole = log_pmf_float64(logits)[count]
-  padded = [np.append(-np.inf, log_pmf_float64(np.delete(logits, t))) for t in range(len(logits))]
-  return np.exp(log_expit(logits) + [others[count] for others in padded] - whole) - expit(logits)
 
 
 @jax.jit

@@ -28,5 +28,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.label_noise.scale_s = args.noise_ms / 1000
   config.window.segments = False  # labels are times: windows may lie anywhere
   config.window.min_s, config.window.max_s = 1.0, 2.0
+  if args.data == "groove":
+    config.batch_size = 16  # as much sound in a batch as where hits are counted, in longer windows
   common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=31, smoothing_weight=10.0)
   return config.lock()

@@ -1,0 +1,280 @@
+"""The probability of a count as a contour integral: no loop over counts, at any count the same price.
+
+For `Y = sum_t Bernoulli(p_t)`, `p_t = sigmoid(x_t)`, any real tilt `lam`, and `s_t = sigmoid(x_t + lam)`,
+
+    log Pr(Y = k) = log Pr_s(Y = k) - k lam + sum_t [softplus(x_t + lam) - softplus(x_t)].
+
+The tilt that makes k the mean of the tilted law puts its probability near `1 / sqrt(2 pi var)`: nothing
+underflows or cancels, whatever the logits. It is the integral of the characteristic function over a circle,
+
+    Pr_s(Y = k) = 1 / pi Re int_0^pi e^(-i k theta) prod_t (1 + s_t (e^(i theta) - 1)) d theta,
+
+by the midpoint rule, which is exact but for `Pr_s(Y = k + j D)`, `D = 2 pi / spacing`, j != 0. Two bounds
+choose the nodes from the tilted variance alone. The integrand is at most `exp(-2 var sin^2(theta / 2))`, so
+that a wide distribution needs no nodes at large angles; by Bennett's inequality its tails end after a few
+standard deviations, so that a narrow one needs few nodes at all. A dozen serve every count and every length.
+
+`Pr(Y >= k)` is the same sum with each node divided by `1 - e^(-lam - i theta)`. The pole at `theta = i lam`
+adds `1 / (1 + e^(lam D))`, which the midpoint rule misses.
+
+The gradient is `Pr(e_t = 1 | Y = k) - p_t`. Its first term is the sum over the same nodes with factor t
+replaced: the posterior marginals, for one division per frame and node.
+
+Everything runs along time first, `[T, N]` for N sequences.
+
+References:
+  Daniels, "Saddlepoint approximations in statistics", Annals of Mathematical Statistics 1954 (the tilt).
+  Hong, "On computing the distribution function for the Poisson binomial distribution", CSDA 2013 (the sum).
+  Peres, Lee, Keich, "Exactly computing the tail of the Poisson-binomial distribution", ACM TOMS 2021 (both).
+  Trefethen, Weideman, "The exponentially convergent trapezoidal rule", SIAM Review 2014 (its error, poles).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+import numpy as np
+
+# Frames that are multiplied out to one polynomial before the nodes are put in.
+_GROUP = 4
+# Numbers a step of the product over time works on, if the sequences are too few to fill the processor.
+_STEP_SIZE = 2**12
+_MOST_TILT_STEPS = 30
+# How far the tilted mean may be from the count, in standard deviations: the tilt need not be exact.
+_TILT_TOLERANCE = 0.3
+
+
+def log_prob_and_posterior(
+  logits: Array, count: Array, where: Array, or_more: Array, *, max_count: int
+) -> tuple[Array, Array]:
+  """`log Pr(Y = count)`, or `log Pr(Y >= count)`, and what it says about every frame.
+
+  Args:
+    logits: `[T, N]`, float32 or float64.
+    count: `[N]` whole numbers from 0 to the number of real frames, of the logits' type.
+    where: `[T, N]` True where a frame is real.
+    or_more: `[N]` True for `Pr(Y >= count)`.
+    max_count: at least every count; chooses how many nodes there are.
+
+  Returns:
+    Log-probabilities `[N]`, and `Pr(e_t = 1 | Y = count)`, or `| Y >= count`, `[T, N]`, 0 where no frame is.
+  """
+  num_frames = jnp.sum(where, axis=0, dtype=logits.dtype)
+  logits = jnp.where(where, logits, -jnp.inf)  # an event that cannot be
+  tilt = jax.lax.stop_gradient(_tilt(logits, count, num_frames))
+  shares = jax.nn.sigmoid(logits + tilt)
+  variance = jax.lax.stop_gradient(jnp.sum(shares * (1 - shares), axis=0))
+  angles, spacing = _nodes(variance, max_count, logits.shape[0])
+  real, imag = _product(shares, angles)
+  real, imag = _times(real, imag, jnp.cos(count * angles), -jnp.sin(count * angles))
+  missed = jnp.zeros_like(tilt)
+  tail_real, tail_imag, tail_missed = _tail(real, imag, angles, spacing, tilt)
+  real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
+  missed = jnp.where(or_more, tail_missed, missed)
+  weight = spacing / math.pi
+  total = weight * jnp.sum(real, axis=0)
+  shift = _shift(logits, count, tilt)
+  # Both terms are of one size where the second is not zero.
+  in_full = jnp.where(missed > 0, total * jnp.exp(jnp.where(missed > 0, shift, 0)) + missed, 1.0)
+  value = jnp.where(missed > 0, jnp.log(in_full), jnp.log(jnp.where(missed > 0, 1.0, total)) + shift)
+  # Of the whole, the share of the sum; the rest, the share of what it misses.
+  scale = jnp.where(missed > 0, jnp.exp(jnp.where(missed > 0, shift, 0)) / in_full, 1 / total)
+  posterior = _posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
+  posterior = posterior + jax.nn.sigmoid(logits) * (missed / in_full)
+  return _closed_forms(logits, count, where, or_more, num_frames, value, posterior)
+
+
+def _shift(logits: Array, count: Array, tilt: Array) -> Array:
+  """`sum_t [softplus(x_t + lam) - softplus(x_t)] - count lam` without the cancellation: `[N]`.
+
+  Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam.
+  """
+  tilted = logits + tilt
+  likely = tilted > 0
+  change = jnp.log1p(jnp.exp(-jnp.abs(tilted))) - _softplus(jnp.where(likely, -logits, logits))
+  return jnp.sum(change, axis=0) + (jnp.sum(likely, axis=0, dtype=tilt.dtype) - count) * tilt
+
+
+def _closed_forms(logits, count, where, or_more, num_frames, value, posterior):
+  """No event at all, an event in every frame, and "none or more" need no integral."""
+  none, every, anything = (count == 0) & ~or_more, count == num_frames, (count == 0) & or_more
+  finite = jnp.where(where, logits, 0)
+  log_none = -jnp.sum(_softplus(logits), axis=0)
+  log_every = -jnp.sum(jnp.where(where, _softplus(-finite), 0), axis=0)
+  value = jnp.where(every, log_every, value)
+  posterior = jnp.where(every, 1.0, posterior)
+  value = jnp.where(none, log_none, value)
+  posterior = jnp.where(none, 0.0, posterior)
+  value = jnp.where(anything, 0.0, value)
+  posterior = jnp.where(anything, jax.nn.sigmoid(logits), posterior)
+  return value, jnp.where(where, posterior, 0.0)
+
+
+def _softplus(x: Array) -> Array:
+  return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+def _times(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tuple[Array, Array]:
+  return real * other_real - imag * other_imag, real * other_imag + imag * other_real
+
+
+# The tilt.
+
+
+def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
+  """The shift of the logits that makes the mean the count, or nearly: `[N]`.
+
+  Newton's method on the log-odds of the mean, bisecting where it leaves the bracket that
+  `sum_t sigmoid(x_t + lam) <= exp(lam) sum_t exp(x_t)`, and the same for the frames without events, give.
+  """
+  target = jnp.clip(count, 0.5, jnp.maximum(num_frames - 0.5, 0.5))
+  rest = jnp.maximum(num_frames - target, 0.5)
+  goal = jnp.log(target / rest)
+  finite = jnp.where(jnp.isneginf(logits), jnp.inf, logits)
+  low = jnp.log(target) - jax.nn.logsumexp(logits, axis=0)
+  high = jax.nn.logsumexp(-finite, axis=0) - jnp.log(rest)
+  empty = num_frames == 0
+  low, high = jnp.where(empty, 0.0, low), jnp.where(empty, 0.0, high)
+
+  def improve(state):
+    step, low, high, tilt, _ = state
+    shares = jax.nn.sigmoid(logits + tilt)
+    mean, variance = jnp.sum(shares, axis=0), jnp.sum(shares * (1 - shares), axis=0)
+    is_low = mean < target
+    low, high = jnp.where(is_low, tilt, low), jnp.where(is_low, high, tilt)
+    others = num_frames - mean
+    newton = tilt + (goal - jnp.log(mean / others)) * mean * others / (num_frames * variance)
+    inside = (newton >= low) & (newton <= high)
+    far = (jnp.abs(mean - target) > _TILT_TOLERANCE * jnp.sqrt(variance)) & (high > low)
+    safe = jnp.where(far, (low + high) / 2, tilt)
+    return step + 1, low, high, jnp.where(inside, newton, safe), jnp.any(far)
+
+  def is_far(state):
+    return (state[0] < _MOST_TILT_STEPS) & state[-1]
+
+  start = (0, low, high, jnp.clip(0.0, low, high), jnp.array(True))
+  return jax.lax.while_loop(is_far, improve, start)[3]
+
+
+# The nodes.
+
+
+def _nodes(variance: Array, max_count: int, num_frames: int) -> tuple[Array, Array]:
+  """Angles `[H, N]` and their spacing `[N]`."""
+  eps = float(jnp.finfo(variance.dtype).eps)
+  number = _num_nodes(min(max_count, num_frames / 4) if num_frames else 0, eps)
+  cut = jnp.minimum(jnp.sqrt(_exponent(variance, eps, jnp) / (2 * jnp.maximum(variance, 1e-30))), 1.0)
+  spacing = 2 * jnp.arcsin(cut) / number
+  return spacing * (jnp.arange(number)[:, None] + 0.5).astype(variance.dtype), spacing
+
+
+def _exponent(variance, eps: float, np_like):
+  """Minus the logarithm of what may be neglected: an eps of the probability of the mean."""
+  return math.log(1 / eps) + 0.5 * np_like.log(2 * math.pi * np_like.maximum(variance, 1 / (2 * math.pi)))
+
+
+@functools.cache
+def _num_nodes(max_variance: float, eps: float) -> int:
+  """Nodes that suffice for every variance up to a maximum.
+
+  The spacing has to leave the tails apart, by a distance D that Bennett's inequality bounds, over the angles
+  up to where the integrand ends: `D * cut / 2 pi` of them.
+  """
+  grid = np.geomspace(1e-3, 1e6, 1000)
+  most = 1
+  for variance in np.append(grid[grid < max_variance], max(max_variance, grid[0])):
+    exponent = _exponent(variance, eps, np)
+    cut = 2 * np.arcsin(min(math.sqrt(exponent / (2 * variance)), 1.0))
+    distance = np.geomspace(1e-3, 1e3, 4000) * math.sqrt(variance)
+    bennett = variance * ((1 + distance / variance) * np.log1p(distance / variance) - distance / variance)
+    reach = distance[np.argmax(bennett > exponent)] + _TILT_TOLERANCE * math.sqrt(variance)
+    most = max(most, math.ceil(reach * cut / (2 * math.pi)))
+  return most
+
+
+# The characteristic function.
+
+
+def _product(shares: Array, angles: Array) -> tuple[Array, Array]:
+  """`prod_t (1 + s_t (e^(i theta) - 1))`: `[T, N]`, `[H, N]` -> real and imaginary part `[H, N]`.
+
+  What is multiplied is kept as its difference from 1, so that many factors near 1 lose no accuracy. A few
+  frames at a time make one polynomial, `1 + sum_j c_j (z^j - 1)`, whose coefficients are probabilities.
+  """
+  num_frames, num_sequences = shares.shape
+  parallel = max(1, min(_STEP_SIZE // max(angles.size, 1), -(-num_frames // _GROUP)))
+  fill = -num_frames % (_GROUP * parallel)
+  shares = jnp.pad(shares, ((0, fill), (0, 0)))
+  powers = [(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles)) for j in range(1, _GROUP + 1)]
+
+  def multiply(so_far, frames):  # [parallel, H, N] x2, [_GROUP, parallel, N]
+    real = imag = 0.0
+    for coefficient, (power_real, power_imag) in zip(_coefficients(frames), powers, strict=True):
+      real = real + coefficient[:, None] * power_real
+      imag = imag + coefficient[:, None] * power_imag
+    return _times_from_one(*so_far, real, imag), None
+
+  zeros = jnp.zeros((parallel, *angles.shape), angles.dtype)
+  frames = shares.reshape(-1, _GROUP, parallel, num_sequences)
+  (real, imag), _ = jax.lax.scan(multiply, (zeros, zeros), frames)
+  while len(real) > 1:
+    if len(real) % 2:
+      real, imag = (jnp.pad(part, ((0, 1), (0, 0), (0, 0))) for part in (real, imag))
+    half = len(real) // 2
+    real, imag = _times_from_one(real[:half], imag[:half], real[half:], imag[half:])
+  return 1 + real[0], imag[0]
+
+
+def _coefficients(frames: Array) -> list[Array]:
+  """Probabilities of 1, 2, ... events in a few frames, `[G, ...]`."""
+  probs = [1 - frames[0], frames[0]]
+  for share in frames[1:]:
+    no, before = 1 - share, probs
+    probs = [before[0] * no]
+    probs += [before[j] * no + before[j - 1] * share for j in range(1, len(before))]
+    probs.append(before[-1] * share)
+  return probs[1:]
+
+
+def _times_from_one(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tuple[Array, Array]:
+  """`(1 + a) (1 + b) - 1`."""
+  more_real, more_imag = _times(real, imag, other_real, other_imag)
+  return real + other_real + more_real, imag + other_imag + more_imag
+
+
+def _tail(real: Array, imag: Array, angles: Array, spacing: Array, tilt: Array):
+  """The nodes of `Pr(Y >= k)`, and what the midpoint rule misses of it, `[N]`."""
+  decay = jnp.exp(-jnp.maximum(tilt, -50.0))
+  below_real, below_imag = 1 - decay * jnp.cos(angles), decay * jnp.sin(angles)
+  size = jnp.square(below_real) + jnp.square(below_imag)
+  real, imag = _times(real, imag, below_real / size, -below_imag / size)
+  reach = tilt * (2 * math.pi) / spacing
+  # Beyond this it is below rounding, and the approximation of it no longer holds.
+  return real, imag, jnp.where(reach < 20, jax.nn.sigmoid(-reach), 0.0)
+
+
+def _posterior(shares: Array, angles: Array, real: Array, imag: Array) -> Array:
+  """`s_t Re sum_m w_m z_m / (1 + s_t (z_m - 1))` for weights w: `[T, N]`.
+
+  Times the conjugate, the denominator is real: `1 - 4 s (1 - s) sin^2(theta / 2)`.
+  """
+  cos, sin, spread = jnp.cos(angles), jnp.sin(angles), 4 * jnp.square(jnp.sin(angles / 2))
+  at_zero = real * cos - imag * sin  # Re w z
+  slope = real * (spread / 2) + imag * sin  # Re w (1 - z)
+
+  def block(shares):  # [rows, N]
+    variance, total = shares * (1 - shares), 0.0
+    for node in range(len(angles)):
+      total = total + (at_zero[node] + shares * slope[node]) / (1 - variance * spread[node])
+    return shares * total
+
+  # In a loop the nodes' weights are computed before it; without one, they would be fused into it and computed
+  # for every frame.
+  num_frames, num_sequences = shares.shape
+  rows = max(1, min(_STEP_SIZE // max(num_sequences, 1), num_frames))
+  blocks = jnp.pad(shares, ((0, -num_frames % rows), (0, 0))).reshape(-1, rows, num_sequences)
+  return jax.lax.map(block, blocks).reshape(-1, num_sequences)[:num_frames]

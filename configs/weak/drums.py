@@ -88,7 +88,10 @@ def _data(args: ConfigDict) -> dict:
       "sample_rate_hz": 16000,
       "duration_s": 15.0,
       # Where real kits are tested, all rendered ones train.
-      "variation": {"hold_out": not args.mdb_dir, "gated": 0.15},
+      "variation": {
+        "hold_out": not args.mdb_dir,
+        **{"gated": 0.15, "ride_on_hat": 0.25, "hat_on_ride": 0.2, "lone_hats": 0.25},
+      },
       "num_train": 1500,
       "num_validation": 60,
       "num_test": 60,

@@ -22,6 +22,8 @@ from softloc_jax.data.sampled_kit import HATS
 CLASSES = ("KD", "SD", "HH")
 VOICE_CLASS = {"kick": "KD", "snare": "SD", **dict.fromkeys(HATS, "HH")}
 
+TOGETHER_S = 0.04
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoreVariation:
@@ -33,6 +35,8 @@ class ScoreVariation:
     other_hats: probability that the hats come from another performance.
     ride_on_hat: probability that what is played on the ride is played on the closed hat.
     hat_on_ride: probability that what is played on the closed and open hat is played on the ride.
+    lone_hats: probability, for kicks and for snares, that no hat is struck together with them. Nearly every
+      performance has one, and a network would learn to hear hats that it expects.
     open_hats: largest share of closed-hat strokes that are played open.
     drop: class -> largest share of its strokes that are left out; half of all clips leave out none.
     rest: class -> probability that it rests for 1 to 4 s.
@@ -44,6 +48,7 @@ class ScoreVariation:
   other_hats: float = 0.2
   ride_on_hat: float = 0.35
   hat_on_ride: float = 0.1
+  lone_hats: float = 0.0
   open_hats: float = 0.3
   drop: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"KD": 0.15, "SD": 0.15, "HH": 0.5})
   rest: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"KD": 0.2, "SD": 0.2, "HH": 0.4})
@@ -54,7 +59,7 @@ class ScoreVariation:
       raise ValueError(f"tempo is {tuple(self.tempo)}; expected two positive factors, the smaller first")
     if not self.jitter_s >= 0:
       raise ValueError(f"jitter_s is {self.jitter_s}; expected at least 0")
-    for name in ("other_hats", "ride_on_hat", "hat_on_ride", "open_hats"):
+    for name in ("other_hats", "ride_on_hat", "hat_on_ride", "lone_hats", "open_hats"):
       check_probability(name, getattr(self, name))
     for name in ("drop", "rest"):
       for label, share in getattr(self, name).items():
@@ -151,7 +156,18 @@ def _keep(rng, strokes: Strokes, duration_s: float, variation: ScoreVariation) -
       keep &= ~members | (strokes.times_s < start_s) | (strokes.times_s >= start_s + length_s)
   if variation.sidestick == "drop":
     keep &= ~strokes.is_any("sidestick")
+  for drum in ("kick", "snare"):
+    if rng.random() < variation.lone_hats:
+      keep &= ~_together(strokes, strokes.is_any(*HATS), strokes.is_any(drum) & keep)
   return keep
+
+
+def _together(strokes: Strokes, members: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """Which members are struck within `TOGETHER_S` of one of the others: bool `[n]`."""
+  times_s = np.concatenate([[-np.inf], strokes.times_s[others], [np.inf]])
+  following = np.searchsorted(times_s, strokes.times_s)
+  distance_s = np.minimum(times_s[following] - strokes.times_s, strokes.times_s - times_s[following - 1])
+  return members & (distance_s < TOGETHER_S)
 
 
 def events_of(strokes: Strokes, *, merge_s: float = 0.03) -> dict[str, np.ndarray]:

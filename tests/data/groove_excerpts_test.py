@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from small_groove import write_groove
+from small_groove import write_groove, write_midi
 
 from softloc_jax.data import groove, groove_excerpts
 from softloc_jax.data.groove import VOICES, Strokes
@@ -88,6 +88,22 @@ def test_hats_and_rides_change_places(performances):
   on_ride = draw(performances, hat_on_ride=1.0)[0]
   assert on_ride.is_any("closed_hat", "open_hat").sum() == 0
   assert len(of(on_ride, "pedal_hat")) == len(of(whole, "pedal_hat"))
+
+
+def test_lone_hats_are_never_struck_with_a_drum(tmp_path):
+  root = write_groove(tmp_path, num_per_split=1) / "groove"
+  times_s = np.arange(0, 7.8, 0.25)
+  hats = [(t, 42, 90) for t in times_s]
+  drums = [(t + 0.01 * (-1) ** i, (36, 38)[i % 2], 100) for i, t in enumerate(times_s[::2])]
+  write_midi(next((root / "drummer1" / "train").glob("*.mid")), sorted(hats + drums))
+  played = groove.official_split(groove.find(tmp_path))["train"]
+  whole, lone = (draw(played, 3, lone_hats=share)[0] for share in (0.0, 1.0))
+  assert len(of(lone, "kick")) == len(of(whole, "kick")) and len(of(lone, "snare")) == len(of(whole, "snare"))
+  assert len(of(whole, "closed_hat")) - len(of(lone, "closed_hat")) == len(of(whole, "kick")) + len(
+    of(whole, "snare")
+  )
+  drums_s = lone.times_s[lone.is_any("kick", "snare")]
+  assert np.abs(of(lone, "closed_hat").times_s[:, None] - drums_s).min() > 0.2
 
 
 def test_opened_hats(performances):

@@ -43,6 +43,8 @@ import numpy as np
 _GROUP = 4
 # Numbers a step of the product over time works on, if the sequences are too few to fill the processor.
 _STEP_SIZE = 2**12
+# The same where a step costs a kernel launch and there is room: all frames at once, then a tree of products.
+_STEP_SIZE_ON_ACCELERATORS = 2**23
 _MOST_TILT_STEPS = 30
 # How far the tilted mean may be from the count, in standard deviations: the tilt need not be exact.
 _TILT_TOLERANCE = 0.3
@@ -206,7 +208,7 @@ def _product(shares: Array, angles: Array) -> tuple[Array, Array]:
   frames at a time make one polynomial, `1 + sum_j c_j (z^j - 1)`, whose coefficients are probabilities.
   """
   num_frames, num_sequences = shares.shape
-  parallel = max(1, min(_STEP_SIZE // max(angles.size, 1), -(-num_frames // _GROUP)))
+  parallel = max(1, min(_step_size() // max(angles.size, 1), -(-num_frames // _GROUP)))
   fill = -num_frames % (_GROUP * parallel)
   shares = jnp.pad(shares, ((0, fill), (0, 0)))
   powers = [(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles)) for j in range(1, _GROUP + 1)]
@@ -227,6 +229,10 @@ def _product(shares: Array, angles: Array) -> tuple[Array, Array]:
     half = len(real) // 2
     real, imag = _times_from_one(real[:half], imag[:half], real[half:], imag[half:])
   return 1 + real[0], imag[0]
+
+
+def _step_size() -> int:
+  return _STEP_SIZE if jax.default_backend() == "cpu" else _STEP_SIZE_ON_ACCELERATORS
 
 
 def _coefficients(frames: Array) -> list[Array]:
@@ -275,6 +281,6 @@ def _posterior(shares: Array, angles: Array, real: Array, imag: Array) -> Array:
   # In a loop the nodes' weights are computed before it; without one, they would be fused into it and computed
   # for every frame.
   num_frames, num_sequences = shares.shape
-  rows = max(1, min(_STEP_SIZE // max(num_sequences, 1), num_frames))
+  rows = max(1, min(_step_size() // max(num_sequences, 1), num_frames))
   blocks = jnp.pad(shares, ((0, -num_frames % rows), (0, 0))).reshape(-1, rows, num_sequences)
   return jax.lax.map(block, blocks).reshape(-1, num_sequences)[:num_frames]

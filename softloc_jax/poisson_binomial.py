@@ -17,6 +17,7 @@ References:
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 from jax import Array
@@ -29,8 +30,13 @@ from softloc_jax import contour
 # logaddexp(-inf, -inf) into NaN; this is far below any log-probability that logits
 # within [-1e4, 1e4] can produce (about -1e4 a frame), so it never competes with one.
 _LOG_ZERO = -1e30
+# Of one sequence; beyond it the gradient of the recursion trades memory for time.
+_MOST_RESIDUALS = 2**13
 
 METHODS = ("auto", "scan", "contour")
+# See `_resolve`; from experiments/benchmark.py.
+_LEAST_WORK = 25_000
+_FEW_BINS = 3
 
 
 def log_prob(
@@ -50,8 +56,9 @@ def log_prob(
     max_count: mass thresholding (L14): the last bin collects `Pr(Y >= max_count)`,
       and a count of `max_count` or more has the probability of that bin. None keeps
       all `T + 1` bins.
-    method: how it is computed, never what: "scan" is the recursion L9, "auto" the
-      fastest one available.
+    method: how it is computed, never what: "scan" is the recursion L9, "contour" an
+      integral whose price does not grow with the count (see `contour`), "auto" the one
+      that was faster where both were measured (`experiments/benchmark.py`).
 
   Returns:
     `[...]` log-probabilities; `-inf`, with a zero gradient, for a count that cannot
@@ -63,15 +70,13 @@ def log_prob(
   >>> log_prob(jnp.zeros(4), 2)  # two of four fair coins: 6/16
   Array(-0.9808..., dtype=float32)
   """
-  if method not in METHODS:
-    raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
   logits, where = _prepare(logits, where)
   count = jnp.asarray(count)
   if max_count is None:
     max_count = logits.shape[-1]
   if max_count < 0:
     raise ValueError(f"max_count is {max_count}; expected 0 or more")
-  if method == "contour" and logits.size:
+  if _resolve(method, logits.shape, max_count) == "contour":
     return _log_prob_by_contour(logits, count, where, max_count)
   pmf = log_pmf(logits, max_count=max_count, where=where)
   shape = jnp.broadcast_shapes(pmf.shape[:-1], count.shape)
@@ -79,6 +84,29 @@ def log_prob(
   pmf = jnp.broadcast_to(pmf, (*shape, max_count + 1))
   value = jnp.take_along_axis(pmf, index[..., None], axis=-1)[..., 0]
   return jnp.where(_is_possible(count, where), value, -jnp.inf)
+
+
+def _resolve(method: str, shape: tuple[int, ...], max_count: int) -> str:
+  """The method that "auto" stands for at a shape `[..., T]`."""
+  if method not in METHODS:
+    raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+  if not math.prod(shape):
+    return "scan"
+  if method != "auto":
+    return method
+  # On 2 cores the recursion wins for few bins and where it is soon done.
+  work = math.prod(shape) * (max_count + 1)
+  return "contour" if work > (_LEAST_WORK if max_count > _FEW_BINS else 10 * _LEAST_WORK) else "scan"
+
+
+def _posterior_by_contour(logits: Array, count: Array, where: Array, possible: Array) -> Array:
+  shape, num_frames = logits.shape[:-1], logits.shape[-1]
+  count = jnp.broadcast_to(jnp.where(possible, count, 0), shape).ravel().astype(logits.dtype)
+  logits, where = (_time_first(a, shape) for a in (logits, where))
+  exactly = jnp.zeros(count.shape, bool)
+  _, found = contour.log_prob_and_posterior(logits, count, where, exactly, max_count=num_frames)
+  found = jnp.clip(jnp.where(possible.ravel(), found, 0.0), 0.0, 1.0)
+  return found.T.reshape(*shape, num_frames)
 
 
 def _log_prob_by_contour(logits: Array, count: Array, where: Array, max_count: int) -> Array:
@@ -130,7 +158,7 @@ def log_pmf(logits: ArrayLike, *, max_count: int, where: ArrayLike | None = None
   Array([0.125, 0.375, 0.5  ], dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  final, _ = _recursion(logits, where, max_count)
+  final = _recursion(logits, where, max_count)
   impossible = jnp.arange(max_count + 1) > jnp.sum(where, axis=-1, keepdims=True)
   return jnp.where(impossible, -jnp.inf, final)
 
@@ -170,20 +198,24 @@ def log_interval_prob(
   return jnp.where(inside.any(axis=-1), total, -jnp.inf)
 
 
-def posterior(logits: ArrayLike, count: ArrayLike, *, where: ArrayLike | None = None) -> Array:
+def posterior(
+  logits: ArrayLike, count: ArrayLike, *, where: ArrayLike | None = None, method: str = "auto"
+) -> Array:
   """Event probabilities once the count is known, `Pr(e_t = 1 | Y = count)`.
 
   They sum to `count`, and `posterior - sigmoid(x)` is the gradient of `log_prob`
-  with respect to the logits. Computed from the odds
-  `e^x_t Pr(count - 1 in the other frames) / Pr(count in the other frames)`, where the
-  other frames are those before `t` (the recursion) and after it (the recursion
-  backwards), so that small probabilities keep their relative accuracy.
+  with respect to the logits.
 
   Args:
     logits: `[..., T]` event logits.
-    count: `[...]` number of events. Memory grows with the largest count when its value
-      is known, and with `T` under `jit`.
+    count: `[...]` number of events.
     where: `[..., T]` True where a frame is real; elsewhere the result is 0.
+    method: "contour" is exact to about 1e-6. "scan" takes the odds
+      `e^x_t Pr(count - 1 in the other frames) / Pr(count in the other frames)`, where the
+      other frames are those before `t` (the recursion) and after it (the recursion
+      backwards): small probabilities keep their relative accuracy, but memory grows with
+      `T` times the largest count, or `T` squared under `jit`. "auto" as in
+      `log_prob`.
 
   Returns:
     `[..., T]` probabilities; all zero for a count that cannot be.
@@ -196,11 +228,13 @@ def posterior(logits: ArrayLike, count: ArrayLike, *, where: ArrayLike | None = 
   shape = jnp.broadcast_shapes(logits.shape[:-1], count.shape)
   logits, where = (jnp.broadcast_to(a, (*shape, logits.shape[-1])) for a in (logits, where))
   possible = jnp.broadcast_to(_is_possible(count, where), shape)
+  if _resolve(method, logits.shape, logits.shape[-1]) == "contour":
+    return _posterior_by_contour(logits, count, where, possible)
   count = jnp.where(possible, count, 0).astype(jnp.int32)
   # One bin more than the largest count: the absorbing last bin is never read.
   max_count = 1 + (logits.shape[-1] if isinstance(count, jax.core.Tracer) else int(count.max(initial=0)))
-  before = _recursion(logits, where, max_count)[1][..., :-1, :]
-  after = jnp.flip(_recursion(logits[..., ::-1], where[..., ::-1], max_count)[1][..., :-1, :], axis=-2)
+  before = _recursion(logits, where, max_count, keep_prefixes=True)
+  after = jnp.flip(_recursion(logits[..., ::-1], where[..., ::-1], max_count, keep_prefixes=True), axis=-2)
   one_fewer = _log_prob_of_sum(before, after, count - 1)
   all_of_them = _log_prob_of_sum(before, after, count)
   result = jax.nn.sigmoid(logits + one_fewer - all_of_them)
@@ -246,29 +280,29 @@ def _is_possible(count: Array, where: Array) -> Array:
   return (count >= 0) & (count <= jnp.sum(where, axis=-1)) & (count == jnp.floor(count))
 
 
-def _recursion(logits: Array, where: Array, max_count: int) -> tuple[Array, Array]:
+def _recursion(logits: Array, where: Array, max_count: int, *, keep_prefixes: bool = False) -> Array:
   """The recursion L9 with mass thresholding L14.
 
   Returns:
-    The final log-distribution `[..., K]`, `K = max_count + 1`, and that of every
-    prefix, `[..., T + 1, K]`, the first being the empty one.
+    The log-distribution `[..., K]`, `K = max_count + 1`; or that of what comes before
+    each frame, `[..., T, K]`.
   """
   if max_count < 0:
     raise ValueError(f"max_count is {max_count}; expected 0 or more")
   log_p = jnp.where(where, jax.nn.log_sigmoid(logits), _LOG_ZERO)
   log_q = jnp.where(where, jax.nn.log_sigmoid(-logits), 0.0)
-  return _recursion_1d(max_count)(log_p, log_q)
+  return _recursion_1d(max_count, keep_prefixes)(log_p, log_q)
 
 
 @functools.cache
-def _recursion_1d(max_count: int):
+def _recursion_1d(max_count: int, keep_prefixes: bool):
   """The recursion for one sequence, mapped over all leading axes.
 
   Cached and jitted, so that calls outside of any `jit` compile once a shape and not every time.
   """
   num_bins = max_count + 1
 
-  def recursion(log_p: Array, log_q: Array) -> tuple[Array, Array]:  # [T], [T]
+  def recursion(log_p: Array, log_q: Array) -> Array:  # [T], [T]
     leaves = jnp.arange(num_bins) < max_count  # the last bin absorbs: no mass leaves it (L14)
     empty = jnp.full(num_bins, _LOG_ZERO, log_p.dtype).at[0].set(0.0)  # [K]
 
@@ -276,12 +310,23 @@ def _recursion_1d(max_count: int):
       log_p_t, log_q_t = frame
       stay = prefix + jnp.where(leaves, log_q_t, 0.0)
       move = jnp.concatenate([jnp.full(1, _LOG_ZERO, prefix.dtype), prefix[:-1] + log_p_t])
-      return jnp.logaddexp(stay, move), prefix
+      return jnp.logaddexp(stay, move), prefix if keep_prefixes else None
 
-    final, prefixes = jax.lax.scan(step, empty, (log_p, log_q))
-    return final, jnp.concatenate([prefixes, final[None]])
+    if keep_prefixes:
+      return jax.lax.scan(step, empty, (log_p, log_q))[1]
+    if log_p.size * num_bins <= _MOST_RESIDUALS:
+      return jax.lax.scan(step, empty, (log_p, log_q))[0]
 
-  return jax.jit(jnp.vectorize(recursion, signature="(t),(t)->(k),(s,k)"))
+    # The gradient keeps the distribution at the start of every block and computes the others again.
+    block = max(math.isqrt(log_p.size), 1)
+    fill = (0, -log_p.size % block)
+    frames = (jnp.pad(log_p, fill, constant_values=_LOG_ZERO), jnp.pad(log_q, fill))
+    blocks = tuple(part.reshape(-1, block) for part in frames)
+    return jax.lax.scan(jax.checkpoint(lambda prefix, some: jax.lax.scan(step, prefix, some)), empty, blocks)[
+      0
+    ]
+
+  return jax.jit(jnp.vectorize(recursion, signature=f"(t),(t)->{'(t,k)' if keep_prefixes else '(k)'}"))
 
 
 def _log_prob_of_sum(before: Array, after: Array, total: Array) -> Array:

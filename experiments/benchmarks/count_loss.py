@@ -1,0 +1,117 @@
+"""The count loss, value and gradient: ways to compute it, and what a cross entropy costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.timing import Timing, compare
+from softloc_jax import poisson_binomial
+
+# Sequences, frames and the last bin: the piano of L section 7 (32 clips, 7 bands of 10 pitches), one band,
+# the CPU variants of piano and drums, the golf swings of S section 4.1, and smaller ones.
+SHAPES = (
+  (2240, 400, 42),
+  (320, 400, 42),
+  (704, 110, 20),
+  (96, 110, 31),
+  (176, 64, 3),
+  (48, 120, 3),
+  (704, 110, 3),
+  (704, 110, 6),
+  (64, 50, 3),
+  (64, 50, 8),
+  (16, 200, 2),
+  (8, 1000, 2),
+  (8, 1000, 10),
+  (1, 30, 5),
+)
+TORCH_SHAPES = SHAPES[:2]
+LONG = (1, 100_000, 2000)
+
+
+def batch(shape: tuple[int, int, int], seed: int = 0) -> tuple[Array, Array]:
+  """Logits `[N, T]` of rare events, and counts `[N]` up to the last bin."""
+  num_sequences, num_frames, max_count = shape
+  rng = np.random.default_rng(seed)
+  logits = rng.normal(-4, 2, (num_sequences, num_frames)).astype(np.float32)
+  return jnp.asarray(logits), jnp.asarray(rng.integers(0, max_count + 1, num_sequences))
+
+
+def measure(repeats: int) -> dict[str, dict[str, Timing]]:
+  """Shape -> method -> timing of value and gradient of the summed loss."""
+  results = {}
+  for shape in SHAPES:
+    functions = jax_methods(shape[2])
+    if shape in TORCH_SHAPES and (by_torch := torch_method(shape)):
+      functions["torch recursion"] = by_torch
+    results[" x ".join(map(str, shape))] = compare(functions, *batch(shape), repeats=repeats)
+  by_contour = {"contour": _value_and_grad("contour", LONG[2])}
+  results[" x ".join(map(str, LONG))] = compare(by_contour, *batch(LONG), repeats=repeats)
+  return results
+
+
+def jax_methods(max_count: int) -> dict[str, Callable[[Array, Array], Any]]:
+  """The library's methods, a recursion on probabilities, and the cross entropy of the same logits."""
+  methods = {name: _value_and_grad(name, max_count) for name in ("auto", "contour", "scan")}
+
+  def by_probabilities(logits, counts):
+    return -jnp.sum(jnp.log(recursion(jax.nn.sigmoid(logits), counts, max_count)))
+
+  def cross_entropy(logits, counts):
+    return jnp.sum(jax.nn.softplus(logits) - logits * (logits > 0))
+
+  methods["scan of probabilities"] = jax.jit(jax.value_and_grad(by_probabilities))
+  methods["cross entropy"] = jax.jit(jax.value_and_grad(cross_entropy))
+  return methods
+
+
+def _value_and_grad(method: str, max_count: int) -> Callable[[Array, Array], Any]:
+  log_prob = functools.partial(poisson_binomial.log_prob, max_count=max_count, method=method)
+  return jax.jit(jax.value_and_grad(lambda logits, counts: -log_prob(logits, counts).sum()))
+
+
+def recursion(probs: Array, counts: Array, max_count: int) -> Array:
+  """L9 on probabilities, which underflow in the tails: `[N, T]`, `[N]` -> `[N]`."""
+  leaves = jnp.arange(max_count + 1) < max_count
+
+  def step(pmf, p):
+    moved = jnp.pad(pmf[:, :-1] * p[:, None], ((0, 0), (1, 0)))
+    return pmf * jnp.where(leaves, 1 - p[:, None], 1.0) + moved, None
+
+  start = jnp.zeros((len(probs), max_count + 1)).at[:, 0].set(1.0)
+  pmf, _ = jax.lax.scan(step, start, probs.T)
+  return jnp.take_along_axis(pmf, counts[:, None], axis=1) + 1e-30
+
+
+def torch_method(shape: tuple[int, int, int]) -> Callable[[Array, Array], Any] | None:
+  """The recursion as one writes it in torch, a loop over frames; None where torch is not installed."""
+  try:
+    import torch
+  except ImportError:
+    return None
+  max_count = shape[2]
+  logits, counts = (torch.from_numpy(np.array(part)) for part in batch(shape))
+  logits.requires_grad_()
+
+  def value_and_grad(*_):
+    logits.grad = None
+    probs = torch.sigmoid(logits)
+    pmf = torch.zeros(len(probs), max_count + 1)
+    pmf[:, 0] = 1
+    stays = torch.ones(max_count + 1)
+    stays[-1] = 0  # the last bin absorbs
+    for p in probs.T:
+      moved = torch.nn.functional.pad(pmf[:, :-1] * p[:, None], (1, 0))
+      pmf = pmf * (1 - stays * p[:, None]) + moved
+    loss = -torch.log(pmf.gather(1, counts[:, None]) + 1e-30).sum()
+    loss.backward()
+    return loss.item(), logits.grad
+
+  return value_and_grad

@@ -1,0 +1,73 @@
+"""Training steps of the embedded main job: on one batch, and with the input pipeline behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+
+from configs.weak import drums
+from experiments.benchmarks.timing import Timing, compare
+from softloc_jax import augment, data, input_pipeline, objective, train
+from softloc_jax.network import Network
+
+STEPS = 20
+
+
+def measure(repeats: int) -> dict[str, dict[str, Timing]]:
+  """Config -> with or without its input -> timing of some steps."""
+  config = drums.get_config("synthetic").unlock()
+  config.data.num_train, config.data.num_validation, config.data.num_test = 40, 1, 1
+  config.num_steps = 10_000  # no end of the input
+  network = Network.from_config(config)
+  step, state = _trainer(config, network)
+  batches = _batches(config, network)
+  first = next(batches)
+
+  def run(next_batch: Callable):
+    nonlocal state
+    for _ in range(STEPS):
+      state, scalars = step(state, next_batch())
+    return scalars["loss"]
+
+  timings = compare(
+    {
+      f"{STEPS} steps on one batch": lambda: run(lambda: first),
+      f"{STEPS} steps with their input": lambda: run(lambda: next(batches)),
+    },
+    repeats=repeats,
+  )
+  batches.close()
+  return {config.name: timings}
+
+
+def _trainer(config, network: Network):
+  rate_hz = network.extractor.frame_rate_hz
+  mesh = train.make_mesh()
+  optimizer = train.make_optimizer(config.optimizer, config.num_steps)
+  loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
+  windows = input_pipeline.Windows.from_config(config.window, rate_hz)
+  step = train.make_train_step(
+    network,
+    loss_fn,
+    optimizer,
+    mesh,
+    seeds=[0],
+    augmentation=augment.from_config(config.augment, network.extractor, windows),
+  )
+  return step, train.init_state(network, optimizer, [0], mesh)
+
+
+def _batches(config, network: Network):
+  windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
+  recordings = data.load(config.data)["train"]
+  crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
+  sharding = train.batch_sharding(train.make_mesh())
+  batches = input_pipeline.make_iterator(
+    [crops], batch_size=config.batch_size, num_steps=config.num_steps, process_index=0, process_count=1
+  )
+  try:
+    for batch in batches:
+      yield {key: jax.make_array_from_process_local_data(sharding, part) for key, part in batch.items()}
+  finally:
+    batches.close()

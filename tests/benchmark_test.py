@@ -1,0 +1,64 @@
+"""The benchmark on small sizes: every way to compute the same gives the same, and the figures are written."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import benchmark
+from experiments.benchmarks import count_loss, features, timing
+
+
+def test_all_ways_to_the_count_loss_agree():
+  shape = (6, 20, 5)
+  logits, counts = count_loss.batch(shape)
+  methods = count_loss.jax_methods(shape[2])
+  del methods["cross entropy"]
+  if by_torch := count_loss.torch_method(shape):
+    methods["torch"] = by_torch
+  expected_value, expected = methods["scan"](logits, counts)
+  for name, method in methods.items():
+    value, gradient = method(logits, counts)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5, err_msg=name)
+
+
+def test_functions_are_timed_in_turns():
+  order = []
+  functions = {name: lambda x, name=name: order.append(name) for name in ("a", "b")}
+  found = timing.compare(functions, 0, repeats=3, least_s=0)
+  assert list(found) == ["a", "b"] and all(len(one.seconds) == 3 for one in found.values())
+  assert order[-6:] == ["a", "b"] * 3
+  assert found["a"].memory_bytes is None
+
+
+def test_memory_of_a_jitted_function():
+  found = timing.compare({"sum": jax.jit(lambda x: jnp.sum(jnp.sin(x)))}, jnp.ones(100), repeats=1)
+  assert found["sum"].memory_bytes >= 0 and found["sum"].median_s > 0 and found["sum"].spread_s == 0
+
+
+def test_features_are_measured_beside_librosa():
+  groups = features.measure(repeats=1, minutes=1 / 3)
+  (timings,) = groups.values()
+  assert list(timings) == ["on the device", "librosa"]
+
+
+@pytest.fixture
+def sections():
+  one = timing.Timing((0.002, 0.004, 0.003), 2_000_000)
+  return {"count_loss": {"2 x 3 x 1": {"contour": one, "scan": timing.Timing((0.03, 0.03), None)}}}
+
+
+def test_ratios_are_of_medians(sections):
+  text = benchmark.markdown(sections, {"device": "cpu"})
+  assert "| 2 x 3 x 1 | contour | 3.00 ± 0.50 ms | 1.00 | 2.0 MB |" in text
+  assert "| 2 x 3 x 1 | scan | 30.00 ± 0.00 ms | 10.00 | - |" in text
+  assert text.startswith("device cpu")
+
+
+def test_json_holds_every_measurement(sections):
+  found = json.loads(benchmark.to_json(sections, timing.machine()))
+  assert found["sections"]["count_loss"]["2 x 3 x 1"]["contour"]["seconds"] == [0.002, 0.004, 0.003]
+  assert found["machine"]["platform"] == jax.default_backend() and found["machine"]["cores"] >= 1

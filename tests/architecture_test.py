@@ -13,7 +13,10 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "softloc_jax"
 
 # Pure functions: arrays in, arrays out. Users take these into their own projects.
-PURE = {"events", "poisson_binomial", "smoothing", "losses", "noise", "decode", "thresholds", "matching"}
+PURE = {
+  *("events", "poisson_binomial", "contour", "smoothing", "losses"),
+  *("noise", "decode", "thresholds", "matching"),
+}
 # Imported inside the functions that use them, all over the package: they are slow to load, or optional.
 LAZY = {
   "click",

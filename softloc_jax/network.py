@@ -56,8 +56,16 @@ class Network:
     # The typical window is what should start with an empty count (L15).
     bias = events.bias_for_empty_count(config.omega, (windows.min_frames + windows.max_frames) // 2)
     classes = tuple(config.data.classes)
-    graphdef, *_, rest = _split(config.model, extractor, classes, bias, jax.random.key(0))
-    return cls(extractor, classes, config.model, bias, graphdef, rest)
+    graphdefs = []
+
+    def rest_of(key: Array) -> Any:
+      graphdef, *_, rest = _split(config.model, extractor, classes, bias, key)
+      graphdefs.append(graphdef)
+      return rest
+
+    # Compiled, the parameters, which nobody asks for here, are never computed.
+    rest = jax.jit(rest_of)(jax.random.key(0))
+    return cls(extractor, classes, config.model, bias, graphdefs[0], rest)
 
   @property
   def time_stride(self) -> int:

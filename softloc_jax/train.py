@@ -77,7 +77,8 @@ def init_state(
   network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh
 ) -> TrainState:
   """One replica per seed, copied to every device of the mesh."""
-  variables = jax.vmap(network.init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
+  # Compiled as one program: one operation at a time, they would each be compiled by themselves.
+  variables = jax.jit(jax.vmap(network.init))(jnp.stack([jax.random.key(seed) for seed in seeds]))
   opt_state = jax.vmap(optimizer.init)(variables.params)
   state = TrainState(step=jnp.zeros((), jnp.int32), variables=variables, opt_state=opt_state)
   return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))

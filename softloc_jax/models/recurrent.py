@@ -1,7 +1,8 @@
-"""GRU and LSTM layers over time, with everything that needs no recurrence done at once.
+"""Recurrent layers over time, with everything that needs no recurrence done at once.
 
-The cells and their parameters are flax's. What differs is the order of the work: the inputs of all
-frames are projected in one product before the loop, and both directions advance in the same loop.
+The cells and parameters of GRU and LSTM are flax's. What differs is the order of the work: the inputs of all
+frames are projected in one product before the loop, and both directions advance in the same loop. The third
+kind, "min_gru", has gates that depend on the input alone: its recurrence is linear and needs no loop.
 """
 
 from __future__ import annotations
@@ -13,14 +14,46 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-CELLS = {"gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}
+
+class MinGRUCell(nnx.Module):
+  """Parameters of `h_t = (1 - z_t) h_(t-1) + z_t n_t`, gate and candidate linear in the input.
+
+  Args:
+    in_features: width of the input.
+    hidden_features: width of the state.
+    dtype: of the matrix product.
+    rngs: where the parameters come from.
+
+  References:
+    Feng et al., "Were RNNs all we needed?", 2024.
+  """
+
+  def __init__(self, in_features: int, hidden_features: int, *, dtype=jnp.float32, rngs: nnx.Rngs):
+    self.dense_i = nnx.Linear(in_features, 2 * hidden_features, dtype=dtype, rngs=rngs)
+    self.dtype = dtype
+
+  def all_frames(self, x: Array) -> Array:
+    """The states after each frame, from zero: `[B, T, in_features] -> [B, T, hidden_features]`.
+
+    Frames are joined pairwise, in log2 T rounds, each of which handles all of them at once.
+    """
+    gate, candidate = jnp.split(self.dense_i(x).astype(jnp.float32), 2, axis=-1)
+
+    def join(before, after):
+      return before[0] * after[0], after[0] * before[1] + after[1]
+
+    added = jax.nn.sigmoid(gate) * candidate
+    return jax.lax.associative_scan(join, (jax.nn.sigmoid(-gate), added), axis=1)[1].astype(self.dtype)
+
+
+CELLS = {"gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell, "min_gru": MinGRUCell}
 
 
 class Forward(nnx.Module):
   """One recurrent layer from the first frame to the last: `[B, T, in_features] -> [B, T, units]`.
 
   Args:
-    kind: "gru" or "lstm".
+    kind: "gru", "lstm" or "min_gru".
     in_features: width of the input.
     units: width of the state.
     dtype: of the matrix products and of the output; gates and state are float32.
@@ -57,6 +90,8 @@ class Bidirectional(nnx.Module):
 
 def _scan(cells: Sequence[nnx.Module], inputs: Sequence[Array]) -> list[Array]:
   """Outputs of independent cells of one kind over their inputs `[B, T, in_features]`, in one loop."""
+  if isinstance(cells[0], MinGRUCell):
+    return [cell.all_frames(x) for cell, x in zip(cells, inputs, strict=True)]
   step = _gru_step if isinstance(cells[0], nnx.GRUCell) else _lstm_step
   dtype, units = cells[0].dtype, cells[0].hidden_features
   projected = []

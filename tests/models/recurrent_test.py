@@ -47,8 +47,24 @@ def test_equals_flax_in_value_and_gradient(kind):
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_forward_remembers_but_does_not_foresee():
-  layer = recurrent.Forward("lstm", 3, 4, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize("num_frames", [1, 7, 20])
+def test_a_linear_recurrence_equals_its_loop(num_frames):
+  layer = with_biases(recurrent.Bidirectional("min_gru", 3, 4, rngs=nnx.Rngs(0)))
+  x, found = frames(num_frames), apply(layer, frames(num_frames))
+  for part, direction, inputs in (
+    (found[..., :4], layer.forward_rnn, x),
+    (found[:, ::-1, 4:], layer.backward_rnn, x[:, ::-1]),
+  ):
+    gate, candidate = np.split(np.asarray(direction.cell.dense_i(inputs)), 2, axis=-1)
+    z, h = 1 / (1 + np.exp(-gate)), np.zeros((2, 4))
+    for t in range(num_frames):
+      h = (1 - z[:, t]) * h + z[:, t] * candidate[:, t]
+      np.testing.assert_allclose(part[:, t], h, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "min_gru"])
+def test_forward_remembers_but_does_not_foresee(kind):
+  layer = recurrent.Forward(kind, 3, 4, rngs=nnx.Rngs(0))
   changed = frames()
   changed[:, 3] += 1
   before, after = apply(layer, frames()), apply(layer, changed)
@@ -71,5 +87,5 @@ def test_half_precision_keeps_the_state_exact():
 
 
 def test_an_unknown_kind_is_refused():
-  with pytest.raises(ValueError, match="recurrent is 'rnn'; expected one of gru, lstm or None"):
+  with pytest.raises(ValueError, match="recurrent is 'rnn'; expected one of gru, lstm, min_gru or None"):
     recurrent.Forward("rnn", 3, 4, rngs=nnx.Rngs(0))

@@ -26,6 +26,7 @@ _TABLE = flags.DEFINE_enum("table", None, list(TABLES), "Which table.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
 _SIZE = flags.DEFINE_string("size", "cpu", "For the piano tables: cpu, paper, modern or modern_causal.")
+_NOISE_MS = flags.DEFINE_list("noise_ms", None, "Which columns of piano_misaligned, in ms; none for all.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
   "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
@@ -43,7 +44,11 @@ def main(argv: list[str]) -> None:
     workdir = workdir if _SIZE.value == "cpu" else workdir / _SIZE.value
   elif _SIZE.value != "cpu":
     raise app.UsageError(f"--size={_SIZE.value}: expected none, as --table={_TABLE.value} has one size")
+  if _NOISE_MS.value and _TABLE.value != "piano_misaligned":
+    raise app.UsageError(f"--noise_ms: expected none, as --table={_TABLE.value} has no such columns")
   try:
+    if _NOISE_MS.value:
+      make = functools.partial(make, noise_ms=[int(level_ms) for level_ms in _NOISE_MS.value])
     text = make(_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)
   except (FileNotFoundError, ValueError, ImportError) as error:
     sys.exit(f"{type(error).__name__}: {error}")

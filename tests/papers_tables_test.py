@@ -62,6 +62,17 @@ def test_every_cell_stands_beside_the_papers():
   assert rows_of(text, "Mean time error")[3][2] == "12.0 ± 0.0"
 
 
+def test_some_columns_alone():
+  results = {cell: one for cell, one in misaligned_results().items() if cell[1] in (0, 100)}
+  labels = {n: LABELS[n] for n in (0, 100)}
+  f1 = rows_of(piano_tables.misaligned_markdown(results, labels, 0.25), "Note onset F1")
+  assert f1[0][1:] == ["0 ms", "100 ms"]
+  assert f1[1][1:] == ["81.0 ± 1.4 (82.1)", "71.0 ± 1.4 (2.0)"]
+  assert f1[7][1:] == ["90.0 (100.0)", "90.0 (39.8)"]
+  axis = piano_tables.misaligned_figure(results).axes[0]
+  assert list(axis.get_xticks()) == [0, 100]
+
+
 def test_figure_has_ours_and_theirs():
   axis = piano_tables.misaligned_figure(misaligned_results()).axes[0]
   ours = {container.get_label(): container.lines[0].get_xydata() for container in axis.containers}
@@ -157,7 +168,9 @@ def test_all_cells_of_the_piano_table_are_asked_for(tmp_path, monkeypatch):
   item = write_piece(tmp_path, 0)
   monkeypatch.setattr(maps, "find", lambda data_dir: [item])
   monkeypatch.setattr(
-    piano_tables, "rolls_figure", lambda item, workdir: piano_tables.misaligned_figure(misaligned_results())
+    piano_tables,
+    "rolls_figure",
+    lambda item, workdir, levels_ms: piano_tables.misaligned_figure(misaligned_results()),
   )
   text = piano_tables.make_misaligned("some/MAPS", tmp_path, seeds=2, jobs=1, num_steps=7)
   assert len(seen) == 6 * 5 * 2 and {config.num_steps for config in seen.values()} == {7}

@@ -36,7 +36,14 @@ def base(name: str) -> ConfigDict:
         "clip_norm": 1.0,
         "weight_decay": 0.0,
       },
-      "predict": {"chunk_s": 10.0, "context_s": 1.0, "batch_size": 8, "overlap": "cut", "rates": (1.0,)},
+      "predict": {
+        "chunk_s": 10.0,
+        "context_s": 1.0,
+        "batch_size": 8,
+        "overlap": "cut",
+        "rates": (1.0,),
+        "ensemble": False,
+      },
       "decode": {
         "method": "mass",
         "suppression_s": 0.05,

@@ -53,7 +53,8 @@ def cell_name(row: str, seed: int) -> str:
 
 
 def _config(row: str, seed: int, root: pathlib.Path, num_steps: int | None) -> ConfigDict:
-  folders = f"groove_dir={root / 'groove'},one_shots_dir={root / KIT},mdb_dir={root / 'MDBDrums'},seed={seed}"
+  folders = f"groove_dir={root / 'groove'},one_shots_dir={root / KIT},mdb_dir={root / 'MDBDrums'}"
+  folders += f",seed={100 * seed}"  # no member of an ensemble in two of them
   if row == "counts":
     return cells.prepare(weak_drums.get_config(f"groove,{folders}"), num_steps)
   return cells.prepare(misaligned_drums.get_config(f"cross_entropy,data=groove,{folders}"), num_steps)

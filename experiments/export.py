@@ -11,6 +11,7 @@ from softloc_jax import detector, pretrained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the weights and settings.", required=True)
+_HALF = flags.DEFINE_bool("half", False, "Keep 16 bits of each weight only.")
 _REPLICA = flags.DEFINE_integer("replica", 0, "Which of several seeds.", lower_bound=0)
 
 
@@ -19,7 +20,8 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
   logging.set_verbosity(logging.WARNING)  # orbax tells every step it takes
   try:
-    pretrained.save(_OUT.value, detector.read_workdir(_WORKDIR.value, replica=_REPLICA.value))
+    trained = detector.read_workdir(_WORKDIR.value, replica=_REPLICA.value)
+    pretrained.save(_OUT.value, trained, half=_HALF.value)
   except (FileNotFoundError, ValueError) as error:
     sys.exit(f"{type(error).__name__}: {error}")
   print(f"written to {_OUT.value}")

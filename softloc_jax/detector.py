@@ -60,18 +60,21 @@ class Detection:
 
 
 def read_workdir(workdir: str | os.PathLike, *, replica: int = 0) -> pretrained.Trained:
-  """What a training's reported checkpoint holds of one of its seeds.
+  """What a training's reported checkpoint holds of one of its seeds, or of all where they are an ensemble.
 
   Raises:
     FileNotFoundError: the folder holds no training, or no checkpoint yet.
     ValueError: there is no such replica.
   """
   config = ConfigDict(checkpoints.read_config(workdir))
-  if not 0 <= replica < config.num_replicas:
-    raise ValueError(f"replica is {replica}; {workdir} holds {config.num_replicas}")
+  is_ensemble = config.predict.get("ensemble", False)
+  num_networks = 1 if is_ensemble else config.num_replicas
+  if not 0 <= replica < num_networks:
+    raise ValueError(f"replica is {replica}; {workdir} holds {num_networks}")
   network = Network.from_config(config)
   state, notes = train.restore_reported(config, workdir, network)
-  variables = jax.tree.map(lambda leaf: leaf[replica : replica + 1], state.variables)
+  members = slice(None) if is_ensemble else slice(replica, replica + 1)
+  variables = jax.tree.map(lambda leaf: leaf[members], state.variables)
   return pretrained.Trained(config, network, variables, notes["calibration"][replica])
 
 

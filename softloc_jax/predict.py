@@ -33,6 +33,7 @@ class Predictor:
     overlap: what becomes of the context, "cut" or "fade".
     rates: the recording is also played this many times as fast, each copy is predicted, and the mean is
       taken (`merge_rates`); (1.0,) is the recording itself.
+    ensemble: whether the replicas are one network, whose probabilities are the mean of theirs.
 
   Raises:
     ValueError: an empty chunk or batch, a negative context, an unknown overlap or one of more than two
@@ -48,6 +49,7 @@ class Predictor:
     batch_size: int = 8,
     overlap: str = "cut",
     rates: Sequence[float] = (1.0,),
+    ensemble: bool = False,
   ):
     if chunk_frames < 1 or context_frames < 0 or batch_size < 1:
       raise ValueError(
@@ -66,7 +68,7 @@ class Predictor:
       raise ValueError(
         f"context_frames is {context_frames}; expected at most half of chunk_frames, {chunk_frames}, to fade"
       )
-    self._batch_size, self._rates = batch_size, tuple(rates)
+    self._batch_size, self._rates, self._ensemble = batch_size, tuple(rates), ensemble
     self._fade = overlap == "fade" and self._context > 0
     self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
 
@@ -91,10 +93,12 @@ class Predictor:
       signal: `[num_samples]` or `[num_samples, channels]`, conditioned as for training.
 
     Returns:
-      `[R, T, C]` float32.
+      `[R, T, C]` float32; of an ensemble `[1, T, C]`.
     """
     num_frames = self._network.extractor.num_frames(len(signal))
     copies = [scipy.special.expit(self.logits(variables, play(signal, rate))) for rate in self._rates]
+    if self._ensemble:
+      copies = [probs.mean(axis=0, keepdims=True) for probs in copies]
     return merge_rates(copies, self._rates, num_frames)
 
   def logits(self, variables: Variables, signal: np.ndarray) -> np.ndarray:

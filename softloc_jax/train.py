@@ -1,9 +1,4 @@
-"""One training loop for every experiment.
-
-Seeds are trained together: parameters and batches have a leading replica axis `R`, over which
-the step is mapped; a single training is one replica. The batch axis is sharded over the `data`
-axis of a device mesh, and one device is a mesh of one.
-"""
+"""One training loop for every experiment; what a step of it does is in `train_step`."""
 
 from __future__ import annotations
 
@@ -16,13 +11,9 @@ import pathlib
 import time
 from typing import Any
 
-import flax.struct
 import jax
 from jax import Array
-import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
-import optax
 import tqdm
 
 from softloc_jax import (
@@ -35,98 +26,12 @@ from softloc_jax import (
   objective,
   predict,
   run_log,
+  train_step,
 )
 from softloc_jax.data.recording import Recording
-from softloc_jax.network import Network, Variables
+from softloc_jax.network import Network
 
 BEST_METRIC = "validation/count_error"
-
-
-@flax.struct.dataclass
-class TrainState:
-  """What training changes; leaves of `variables` and `opt_state` have a leading replica axis."""
-
-  step: Array
-  variables: Variables
-  opt_state: Any
-
-
-def make_mesh() -> Mesh:
-  """All devices along one axis, `data`."""
-  return Mesh(np.array(jax.devices()), ("data",))
-
-
-def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
-  """Adam with gradient clipping; warm-up, then constant or cosine decay to zero.
-
-  Raises:
-    ValueError: an unknown schedule.
-  """
-  if config.schedule == "cosine":
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, num_steps)
-  elif config.schedule == "constant":
-    schedule = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup_steps, 1))
-  else:
-    raise ValueError(f"optimizer.schedule is {config.schedule!r}; expected 'cosine' or 'constant'")
-  return optax.chain(
-    optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
-  )
-
-
-def init_state(
-  network: Network, optimizer: optax.GradientTransformation, seeds: Sequence[int], mesh: Mesh
-) -> TrainState:
-  """One replica per seed, copied to every device of the mesh."""
-  # Compiled as one program: one operation at a time, they would each be compiled by themselves.
-  variables = jax.jit(jax.vmap(network.init))(jnp.stack([jax.random.key(seed) for seed in seeds]))
-  opt_state = jax.vmap(optimizer.init)(variables.params)
-  state = TrainState(step=jnp.zeros((), jnp.int32), variables=variables, opt_state=opt_state)
-  return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-
-
-def make_train_step(
-  network: Network,
-  loss_fn: objective.Objective,
-  optimizer: optax.GradientTransformation,
-  mesh: Mesh,
-  *,
-  seeds: Sequence[int],
-  augmentation: augment.Augmentation | None = None,
-):
-  """The jitted, donating update: `(state, batch [R, B, ...]) -> (state, {"loss": [R], "grad_norm": [R]})`.
-
-  Augmentation and dropout of a step follow from the replica's seed and the number of the step.
-  """
-  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-
-  def loss_of(params, stats, batch, step, key):
-    logits, stats = network.apply_in_training(Variables(params, stats), batch["signal"], key)
-    return objective.mean_over_labelled(loss_fn(logits, batch, step), batch["labelled"]), stats
-
-  def update(variables, opt_state, batch, key, step):
-    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, step))
-    if augmentation is not None:
-      batch = augmentation(augment_key, batch)
-    (loss, stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
-      variables.params, variables.stats, batch, step, dropout_key
-    )
-    updates, opt_state = optimizer.update(grads, opt_state, variables.params)
-    variables = Variables(optax.apply_updates(variables.params, updates), stats)
-    return variables, opt_state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
-
-  def train_step(state: TrainState, batch: Mapping[str, Array]):
-    variables, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, 0, None))(
-      state.variables, state.opt_state, batch, keys, state.step
-    )
-    return TrainState(state.step + 1, variables, opt_state), scalars
-
-  everywhere, split = NamedSharding(mesh, PartitionSpec()), batch_sharding(mesh)
-  return jax.jit(train_step, in_shardings=(everywhere, split), out_shardings=everywhere, donate_argnums=0)
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Batches `[R, B, ...]` are split along `B`."""
-  return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
 def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -187,7 +92,8 @@ def evaluate(
   per_replica = evaluation.evaluate_replicas(
     config, network, state.variables, notes["calibration"], recordings, out=pathlib.Path(out or workdir)
   )
-  replicas = [{"seed": seed} | one for seed, one in zip(_seeds(config), per_replica, strict=True)]
+  # An ensemble of all seeds goes by the first.
+  replicas = [{"seed": seed} | one for seed, one in zip(_seeds(config), per_replica, strict=False)]
   return run_log.to_json(evaluation.summarize(replicas) | {"step": int(state.step)})
 
 
@@ -202,7 +108,7 @@ def print_results(results: Mapping[str, Any], *, most_classes: int = 12) -> None
 
 def restore_reported(
   config: Any, workdir: str | os.PathLike, network: Network
-) -> tuple[TrainState, dict[str, Any]]:
+) -> tuple[train_step.TrainState, dict[str, Any]]:
   """The checkpoint that `config.report_checkpoint` names, "best" or "last", and its notes (calibration).
 
   Raises:
@@ -213,8 +119,10 @@ def restore_reported(
     step = saved.best_step if config.report_checkpoint == "best" else saved.latest_step
     if step is None:
       raise FileNotFoundError(f"{workdir} holds no checkpoint yet")
-    optimizer = make_optimizer(config.optimizer, config.num_steps)
-    return saved.restore(step, init_state(network, optimizer, _seeds(config), make_mesh()))
+    optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
+    return saved.restore(
+      step, train_step.init_state(network, optimizer, _seeds(config), train_step.make_mesh())
+    )
   finally:
     saved.close()
 
@@ -253,9 +161,9 @@ class _Run:
       _seeds(config),
     )
     rate_hz = network.extractor.frame_rate_hz
-    self.mesh = make_mesh()
+    self.mesh = train_step.make_mesh()
     self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
-    self.optimizer = make_optimizer(config.optimizer, config.num_steps)
+    self.optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
     self.predictor = predict.Predictor.from_config(network, config.predict)
     self.decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
     for recording in [*splits["train"], *splits["validation"], *splits["test"]]:
@@ -283,7 +191,7 @@ class _Run:
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""
     config = self.config
-    state = init_state(self.network, self.optimizer, self.seeds, self.mesh)
+    state = train_step.init_state(self.network, self.optimizer, self.seeds, self.mesh)
     iterator = input_pipeline.make_iterator(
       self.crops,
       batch_size=config.batch_size,
@@ -306,7 +214,7 @@ class _Run:
 
   def _steps(self, state, done: int, iterator, saved: checkpoints.Checkpoints, log: run_log.RunLog) -> None:
     config = self.config
-    step_fn = make_train_step(
+    step_fn = train_step.make_train_step(
       self.network,
       self.loss_fn,
       self.optimizer,
@@ -314,7 +222,7 @@ class _Run:
       seeds=self.seeds,
       augmentation=self.augmentation,
     )
-    sharding = batch_sharding(self.mesh)
+    sharding = train_step.batch_sharding(self.mesh)
     pending: list[dict[str, Array]] = []  # stays on the device between log lines
     started = time.monotonic()
     with tqdm.tqdm(
@@ -344,14 +252,14 @@ class _Run:
           log.write(step, metrics)
           saved.save(step, state, iterator, metrics, notes)
 
-  def validate(self, state: TrainState) -> tuple[dict[str, float], dict[str, Any]]:
+  def validate(self, state: train_step.TrainState) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores against held-out labels as given, and the calibration that agrees best with them."""
     found_probs = [
       self.predictor.probabilities(state.variables, one.signal) for one in self.splits["validation"]
     ]
     scores, chosen = [], []
-    for replica, given in enumerate(self.validation):
-      probs = [x[replica] for x in found_probs]
+    for replica in range(len(found_probs[0])):  # one, of an ensemble
+      given, probs = self.validation[replica], [x[replica] for x in found_probs]
       calibration, count_error = self.decoder.calibrate(probs, given)
       estimates = [self.decoder(p, calibration)[0] for p in probs]
       found = evaluation.score(

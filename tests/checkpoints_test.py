@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softloc_jax import checkpoints, train
+from softloc_jax import checkpoints, train_step
 
 METRIC = "validation/count_error"
 
 
 def make_state(step):
   params = {"conv": [jnp.full((2, 3), step, jnp.float32)], "bias": jnp.arange(2, dtype=jnp.bfloat16)}
-  return train.TrainState(
+  return train_step.TrainState(
     step=jnp.asarray(step, jnp.int32), variables=params, opt_state=({"count": jnp.asarray(step)},)
   )
 

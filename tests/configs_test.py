@@ -15,7 +15,7 @@ import pytest
 from configs import common
 from configs.misaligned import ecg as misaligned_ecg
 from configs.weak import ecg
-from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train
+from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train_step
 from softloc_jax.network import Network
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -62,7 +62,7 @@ def check_builds(config):
 
   found = jax.eval_shape(per_class, jax.random.key(0))
   assert found.shape == (2, len(config.data.classes))
-  train.make_optimizer(config.optimizer, config.num_steps)
+  train_step.make_optimizer(config.optimizer, config.num_steps)
   check_augments(config)
 
 

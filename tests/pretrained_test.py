@@ -68,3 +68,28 @@ def test_what_comes_with_the_package_loads_and_is_small(name):
   assert (folder / "README.md").stat().st_size > 500
   trained = pretrained.load(folder)
   assert len(trained.calibration["thresholds"]) == len(trained.network.classes)
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("ensemble") / "run"
+  config = small(drums.get_config("synthetic,num_replicas=2"), **{"predict.ensemble": True})
+  return folder, train.train_and_evaluate(config, folder)
+
+
+def test_an_ensemble_is_one_network(ensemble, workdir, tmp_path):
+  """Its members are the seeds of a training of its own seed, its probabilities the mean of theirs."""
+  folder, results = ensemble
+  assert [one["seed"] for one in results["replicas"]] == [0] and "f1/seed_std" not in results
+  recording = drum_machine.DrumMachine("test", num_recordings=1, duration_s=4.0, sample_rate_hz=16000)[0]
+  found = detector.Detector.from_workdir(folder).detect(recording)
+  members = [detector.Detector.from_workdir(workdir, replica=n).detect(recording).probs for n in (0, 1)]
+  np.testing.assert_allclose(found.probs, np.mean(members, axis=0), rtol=1e-5, atol=1e-7)
+  with pytest.raises(ValueError, match=r"replica is 1; .* holds 1"):
+    detector.read_workdir(folder, replica=1)
+  for half, tolerance in ((False, 0.0), (True, 0.01)):
+    pretrained.save(tmp_path / str(half), detector.read_workdir(folder), half=half)
+    read = detector.Detector(pretrained.load(tmp_path / str(half))).detect(recording)
+    np.testing.assert_allclose(read.probs, found.probs, atol=tolerance)
+  sizes = [(tmp_path / str(half) / "weights.npz").stat().st_size for half in (False, True)]
+  assert sizes[1] < 0.7 * sizes[0]

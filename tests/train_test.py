@@ -131,7 +131,7 @@ def test_mesh_of_eight_devices_trains_as_one():
 import jax, numpy as np
 from jax.sharding import Mesh
 from configs.weak import drums
-from softloc_jax import data, input_pipeline, objective, train
+from softloc_jax import data, input_pipeline, objective, train_step
 from softloc_jax.network import Network
 from small_config import small
 config = small(drums.get_config("synthetic,num_replicas=2"))
@@ -140,14 +140,14 @@ recordings = data.load(config.data)["train"]
 windows = input_pipeline.Windows.from_config(config.window, 100.0)
 crops = [input_pipeline.Crops(recordings, network.classes, network.extractor, windows, s) for s in (0, 1)]
 loss = objective.from_config(config.loss, frame_rate_hz=100.0, num_steps=5)
-optimizer = train.make_optimizer(config.optimizer, 5)
+optimizer = train_step.make_optimizer(config.optimizer, 5)
 ends = []
 for devices in (jax.devices(), jax.devices()[:1]):
   mesh = Mesh(np.array(devices), ("data",))
-  state = train.init_state(network, optimizer, [0, 1], mesh)
-  step = train.make_train_step(network, loss, optimizer, mesh, seeds=(0, 1))
+  state = train_step.init_state(network, optimizer, [0, 1], mesh)
+  step = train_step.make_train_step(network, loss, optimizer, mesh, seeds=(0, 1))
   for batch in input_pipeline.make_iterator(crops, batch_size=8, num_steps=5):
-    batch = jax.device_put(batch, train.batch_sharding(mesh))
+    batch = jax.device_put(batch, train_step.batch_sharding(mesh))
     assert batch["signal"].addressable_shards[0].data.shape[1] == 8 // len(devices)
     state, scalars = step(state, batch)
   ends.append(jax.tree.leaves((state.variables, scalars)))

@@ -20,7 +20,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Config of `LOSS,noise_ms=0|25|...,data=synthetic|groove,groove_dir=...,seed=...,num_replicas=...`."""
   folders = {"prepared_dir": "", "groove_dir": "", "one_shots_dir": "", "mdb_dir": ""}
   args = common.parse_arg(
-    arg, variants=VARIANTS, data="synthetic", seed=0, num_replicas=1, noise_ms=0.0, **folders
+    arg, variants=VARIANTS, data="synthetic", seed=0, num_replicas=0, noise_ms=0.0, **folders
   )
   given = "".join(f",{key}={args[key]}" for key in folders)
   config = drums.get_config(f"{args.data},seed={args.seed},num_replicas={args.num_replicas}{given}").unlock()

@@ -8,7 +8,7 @@ import jax
 
 from configs.weak import drums
 from experiments.benchmarks.timing import Timing, compare
-from softloc_jax import augment, data, input_pipeline, objective, train
+from softloc_jax import augment, data, input_pipeline, objective, train_step
 from softloc_jax.network import Network
 
 STEPS = 20
@@ -43,11 +43,11 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
 
 def _trainer(config, network: Network):
   rate_hz = network.extractor.frame_rate_hz
-  mesh = train.make_mesh()
-  optimizer = train.make_optimizer(config.optimizer, config.num_steps)
+  mesh = train_step.make_mesh()
+  optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
   loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
   windows = input_pipeline.Windows.from_config(config.window, rate_hz)
-  step = train.make_train_step(
+  step = train_step.make_train_step(
     network,
     loss_fn,
     optimizer,
@@ -55,14 +55,14 @@ def _trainer(config, network: Network):
     seeds=[0],
     augmentation=augment.from_config(config.augment, network.extractor, windows),
   )
-  return step, train.init_state(network, optimizer, [0], mesh)
+  return step, train_step.init_state(network, optimizer, [0], mesh)
 
 
 def _batches(config, network: Network):
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
   recordings = data.load(config.data)["train"]
   crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
-  sharding = train.batch_sharding(train.make_mesh())
+  sharding = train_step.batch_sharding(train_step.make_mesh())
   batches = input_pipeline.make_iterator(
     [crops], batch_size=config.batch_size, num_steps=config.num_steps, process_index=0, process_count=1
   )

@@ -24,7 +24,7 @@ class Trained(NamedTuple):
   Attributes:
     config: of its training.
     network: of the config.
-    variables: of one training, with a leading axis of 1.
+    variables: of one training, with a leading axis of 1, or of the members of an ensemble.
     calibration: the fields of `evaluation.Calibration`.
   """
 
@@ -50,13 +50,20 @@ def folder(name: str) -> pathlib.Path:
   return _FOLDER / name
 
 
-def save(path: str | os.PathLike, trained: Trained) -> None:
-  """Writes a network to a folder, without what of its config says where things lay when it was trained."""
+def save(path: str | os.PathLike, trained: Trained, *, half: bool = False) -> None:
+  """Writes a network to a folder, without what of its config says where things lay when it was trained.
+
+  Args:
+    path: the folder.
+    trained: the network.
+    half: whether weights keep 16 bits only: half the size, and estimates that differ a little.
+  """
   path = pathlib.Path(path)
   path.mkdir(parents=True, exist_ok=True)
   config = json.loads(trained.config.to_json())
   config["data"] = {key: value for key, value in config["data"].items() if not key.endswith("_dir")}
-  arrays = {name: np.asarray(leaf[0]) for name, leaf in _named_leaves(trained.variables)}
+  dtype = np.float16 if half else np.float32
+  arrays = {name: np.asarray(leaf, dtype) for name, leaf in _named_leaves(trained.variables)}
   temporary = path / f".{_WEIGHTS}.tmp"
   with open(temporary, "wb") as file:
     np.savez_compressed(file, **arrays)
@@ -77,7 +84,9 @@ def load(path: str | os.PathLike) -> Trained:
   path = pathlib.Path(path)
   config = ConfigDict(checkpoints.read_config(path))
   network = Network.from_config(config)
-  like = jax.eval_shape(network.init, jax.random.key(0))
+  members = config.num_replicas if config.predict.get("ensemble", False) else 1
+  keys = jax.random.split(jax.random.key(0), members)
+  like = jax.eval_shape(jax.vmap(network.init), keys)
   expected = dict(_named_leaves(like))
   with np.load(path / _WEIGHTS) as file:
     arrays = dict(file)
@@ -86,7 +95,7 @@ def load(path: str | os.PathLike) -> Trained:
       name for name in arrays if arrays[name].shape != expected[name].shape
     )
     raise ValueError(f"{path / _WEIGHTS} does not fit {path / checkpoints.CONFIG_FILE}: see {wrong[0]}")
-  leaves = [arrays[name][None] for name in expected]
+  leaves = [arrays[name].astype(leaf.dtype) for name, leaf in expected.items()]
   variables = jax.tree.unflatten(jax.tree.structure(like), leaves)
   return Trained(config, network, variables, json.loads((path / _CALIBRATION).read_text()))
 

@@ -125,7 +125,7 @@ def _set_small(config: ConfigDict) -> None:
 
 
 def _set_real(config: ConfigDict, num_replicas: int) -> None:
-  """About 40 minutes of one core; for real kits.
+  """About 25 minutes of one core; for real kits.
 
   What the convolutions see has logits of its own. With a recurrent layer between them and all logits, counts
   teach how dense the hits are long before where they are, and steady hats stay smeared. Real kits are unlike
@@ -157,7 +157,7 @@ def _set_real(config: ConfigDict, num_replicas: int) -> None:
       "gain": {"range_db": (-10.0, 6.0)},
     }
   )
-  config.batch_size, config.num_steps, config.eval_every = 32, 4500, 1500
+  config.batch_size, config.num_steps, config.eval_every = 32, 3000, 1500
   config.num_figures = 7
   config.log_every = 100
 

@@ -73,21 +73,27 @@ def log_prob_and_posterior(
   angles, spacing = _nodes(variance, max_count, logits.shape[0])
   real, imag = _product(shares, angles)
   real, imag = _times(real, imag, jnp.cos(count * angles), -jnp.sin(count * angles))
-  missed = jnp.zeros_like(tilt)
   tail_real, tail_imag, tail_missed = _tail(real, imag, angles, spacing, tilt)
   real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
-  missed = jnp.where(or_more, tail_missed, missed)
   weight = spacing / math.pi
-  total = weight * jnp.sum(real, axis=0)
-  shift = _shift(logits, count, tilt)
-  # Both terms are of one size where the second is not zero.
-  in_full = jnp.where(missed > 0, total * jnp.exp(jnp.where(missed > 0, shift, 0)) + missed, 1.0)
-  value = jnp.where(missed > 0, jnp.log(in_full), jnp.log(jnp.where(missed > 0, 1.0, total)) + shift)
-  # Of the whole, the share of the sum; the rest, the share of what it misses.
-  scale = jnp.where(missed > 0, jnp.exp(jnp.where(missed > 0, shift, 0)) / in_full, 1 / total)
+  total, missed = weight * jnp.sum(real, axis=0), jnp.where(or_more, tail_missed, 0.0)
+  value, scale, missed = _sum_up(total, _shift(logits, count, tilt), missed)
   posterior = _posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
-  posterior = posterior + jax.nn.sigmoid(logits) * (missed / in_full)
+  posterior = posterior + jax.nn.sigmoid(logits) * missed
   return _closed_forms(logits, count, where, or_more, num_frames, value, posterior)
+
+
+def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Array]:
+  """`log(total e^shift + missed)`; what of the whole each unit of the total is, and what is missed.
+
+  Where nothing is missed, `e^shift` may underflow: it is left out of both.
+  """
+  is_missed = missed > 0
+  factor = jnp.exp(jnp.where(is_missed, shift, 0.0))
+  whole = jnp.where(is_missed, total * factor + missed, 1.0)
+  alone = jnp.where(is_missed, 1.0, total)
+  value = jnp.where(is_missed, jnp.log(whole), jnp.log(alone) + shift)
+  return value, jnp.where(is_missed, factor / whole, 1 / alone), missed / whole
 
 
 def _shift(logits: Array, count: Array, tilt: Array) -> Array:

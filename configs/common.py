@@ -7,6 +7,8 @@ from ml_collections import ConfigDict
 MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
 # Of S Table 2, on the network of Hawthorne et al.: ORIGINAL, EXTENDED and BOOTSTRAP.
 PIANO_LOSSES = (*MISALIGNED_LOSSES, "widened_cross_entropy", "soft_bootstrap")
+# Of L sections 6 and 7, for the papers' networks.
+COUNT_OPTIMIZER = {"learning_rate": 1e-4, "schedule": "constant", "warmup_steps": 0, "clip_norm": 10.0}
 
 
 def base(name: str) -> ConfigDict:

@@ -175,9 +175,7 @@ def _set_paper(config: ConfigDict) -> None:
   config.predict.rates = (7 / 8, 11 / 12, 23 / 24, 1.0, 25 / 24, 13 / 12, 9 / 8)
   config.decode.update({"method": "threshold", "suppression_s": 0.05})
   config.batch_size, config.num_steps, config.eval_every = 32, 200_000, 20_000
-  config.optimizer.update(
-    {"learning_rate": 1e-4, "schedule": "constant", "warmup_steps": 0, "clip_norm": 10.0}
-  )
+  config.optimizer.update(common.COUNT_OPTIMIZER)
 
 
 def _log_mel(*, num_mels: int, window_samples: int, floor_db: float) -> ConfigDict:

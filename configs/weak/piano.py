@@ -169,6 +169,4 @@ def _set_paper(config: ConfigDict) -> None:
   config.predict.update({"chunk_s": 2.0, "context_s": 0.25, "batch_size": 32, "overlap": "fade"})
   config.decode.update({"method": "threshold"})
   config.batch_size, config.num_steps, config.eval_every = 32, 500_000, 20_000
-  config.optimizer.update(
-    {"learning_rate": 1e-4, "schedule": "constant", "warmup_steps": 0, "clip_norm": 10.0}
-  )
+  config.optimizer.update(common.COUNT_OPTIMIZER)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any
@@ -203,16 +204,16 @@ def find(
     FileNotFoundError, ValueError: as `groove.find`, `one_shots.find` and `GrooveRendered`.
   """
   performances, shots = groove.find(data_dir), one_shots.find_all(one_shots_dir)
-  sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-  settings = {"seed": seed, "duration_s": duration_s, "sample_rate_hz": sample_rate_hz}
-  settings["variation"] = Variation(**(variation or {}))
-  return list(
-    clips(
-      GrooveRendered(split, performances, shots, num_recordings=size, **settings)
-      for split, size in sizes.items()
-      if size
-    )
+  make = functools.partial(
+    GrooveRendered,
+    performances=performances,
+    one_shots=shots,
+    seed=seed,
+    duration_s=duration_s,
+    sample_rate_hz=sample_rate_hz,
+    variation=Variation(**(variation or {})),
   )
+  return clips(make, train=num_train, validation=num_validation, test=num_test)
 
 
 class GrooveRendered(Rendered):

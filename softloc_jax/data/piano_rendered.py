@@ -191,23 +191,21 @@ def find(
   """
   train_shots = one_shots.find_all(data_dir)
   test_shots = one_shots.find_all(test_dir) or train_shots
+  pieces = piano_notes.pieces_of(maps_dir)
   settings = {"seed": seed, "duration_s": duration_s, "sample_rate_hz": sample_rate_hz}
   settings["variation"] = PianoVariation(**(variation or {}))
-  pieces = piano_notes.pieces_of(maps_dir)
-  sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-  return list(
-    clips(
-      PianoRendered(
-        split,
-        test_shots if split == "test" else train_shots,
-        pieces["test" if split == "test" else "train"],
-        num_recordings=size,
-        **settings,
-      )
-      for split, size in sizes.items()
-      if size
+
+  def make(split: str, num_recordings: int) -> PianoRendered:
+    is_test = split == "test"
+    return PianoRendered(
+      split,
+      test_shots if is_test else train_shots,
+      pieces["test" if is_test else "train"],
+      num_recordings=num_recordings,
+      **settings,
     )
-  )
+
+  return clips(make, train=num_train, validation=num_validation, test=num_test)
 
 
 class PianoRendered(Rendered):

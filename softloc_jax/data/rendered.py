@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import collections.abc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import operator
 import pathlib
@@ -102,10 +102,18 @@ class Clip:
     return self.of.split
 
 
-def clips(sets: Iterable[Rendered]) -> Iterator[Clip]:
-  """All recordings of some splits, none of them made."""
-  for one in sets:
-    yield from (Clip(one, index) for index in range(len(one)))
+def clips(make: Callable[..., Rendered], *, train: int, validation: int, test: int) -> list[Clip]:
+  """All recordings of a data set, none of them made.
+
+  Args:
+    make: takes a split and `num_recordings`.
+    train: how many recordings; 0 for none, as of the others.
+    validation: likewise.
+    test: likewise.
+  """
+  sizes = {"train": train, "validation": validation, "test": test}
+  sets = [make(split, num_recordings=size) for split, size in sizes.items() if size]
+  return [Clip(one, index) for one in sets for index in range(len(one))]
 
 
 def read(clip: Clip) -> Recording:

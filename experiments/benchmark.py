@@ -12,13 +12,14 @@ import pathlib
 
 from absl import app, flags, logging
 
-from experiments.benchmarks import count_loss, features, prediction, timing, training
+from experiments.benchmarks import count_loss, features, prediction, smoothing, timing, training
 from experiments.benchmarks.timing import Timing
 from experiments.report import markdown_table
 from softloc_jax import checkpoints
 
 SECTIONS: Mapping[str, Callable[[int], dict[str, dict[str, Timing]]]] = {
   "count_loss": count_loss.measure,
+  "smoothing": smoothing.measure,
   "features": features.measure,
   "prediction": prediction.measure,
   "training": training.measure,

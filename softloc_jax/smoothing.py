@@ -7,12 +7,21 @@ both, so equal inputs stay equal up to the border.
 
 from __future__ import annotations
 
+import math
+
+import jax
 from jax import Array
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
+import scipy.fft
 
-# Up to here one [T, T] matrix product is the fastest on every backend we measured.
-_MAX_MATRIX_FRAMES = 2048
+# What a Fourier transform there and back costs for a value, in multiplications of a matrix product:
+# experiments/benchmark.py has 300 to 700 on a CPU. On accelerators matrix products are cheaper still; that
+# figure is not measured.
+_FFT_COST = {"cpu": 400}
+_FFT_COST_ELSEWHERE = 2048
+_MIN_BLOCK = 32  # smaller matrix products take no less time
 
 
 def gaussian_kernel(offsets: ArrayLike, softness: ArrayLike) -> Array:
@@ -39,29 +48,85 @@ def gaussian_kernel(offsets: ArrayLike, softness: ArrayLike) -> Array:
   return jnp.exp(-precision * jnp.square(offsets)) / mass
 
 
-def gaussian_smooth(values: ArrayLike, softness: ArrayLike) -> Array:
-  """Smooths along time with a Gaussian that is not truncated.
+def gaussian_smooth(values: ArrayLike, softness: ArrayLike, *, method: str = "auto") -> Array:
+  """Smooths along time with a Gaussian that is whole, to the last digit of the values' type.
 
   Args:
     values: `[..., T, C]`.
     softness: standard deviation in frames.
+    method: "matrix", one product with a `[T, T]` matrix; "blocks", products of short blocks with what the
+      Gaussian reaches around them, for a softness that is known when the function is compiled; "fft",
+      through the frequency domain; or "auto", the cheapest of these for the length and the softness.
 
   Returns:
     `[..., T, C]` in at least float32.
+
+  Raises:
+    ValueError: an unknown method, blocks for a softness that is traced, or a negative or infinite softness.
 
   >>> gaussian_smooth(jnp.array([0.0, 1.0, 0.0])[:, None], 1.0)[:, 0].round(4)
   Array([0.242 , 0.3989, 0.242 ], dtype=float32)
   """
   values = jnp.asarray(values)
   values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+  reach = _reach(softness, values.dtype)
+  if method == "auto":
+    method = _cheapest(values.shape[-2], reach)
+  if method == "matrix":
+    return _by_matrix(values, softness)
+  if method == "fft":
+    return _by_fft(values, softness)
+  if method != "blocks":
+    raise ValueError(f"method is {method!r}; expected 'auto', 'matrix', 'blocks' or 'fft'")
+  if reach is None:
+    raise ValueError("method is 'blocks' and the softness is traced; expected a number")
+  return _by_blocks(values, softness, max(reach, _MIN_BLOCK))
+
+
+def _cheapest(num_frames: int, reach: int | None) -> str:
+  """The method of fewest multiplications for each value."""
+  costs = {"matrix": num_frames, "fft": _FFT_COST.get(jax.default_backend(), _FFT_COST_ELSEWHERE)}
+  if reach is not None:
+    costs["blocks"] = 3 * max(reach, _MIN_BLOCK)
+  return min(costs, key=costs.get)
+
+
+def _reach(softness: ArrayLike, dtype) -> int | None:
+  """Frames beyond which the Gaussian is less than the last digit of its peak; None if that is traced."""
+  try:
+    softness = float(softness)
+  except jax.errors.ConcretizationTypeError:
+    return None
+  if not 0 <= softness < math.inf:
+    raise ValueError(f"softness is {softness}; expected a finite number of frames, 0 or more")
+  return math.ceil(softness * math.sqrt(-2 * math.log(np.finfo(dtype).eps / 8)))
+
+
+def _by_matrix(values: Array, softness: ArrayLike) -> Array:
+  frames = jnp.arange(values.shape[-2], dtype=values.dtype)
+  weights = gaussian_kernel(frames[:, None] - frames[None, :], softness).astype(values.dtype)
+  return jnp.einsum("st,...tc->...sc", weights, values, precision="highest")
+
+
+def _by_blocks(values: Array, softness: ArrayLike, block: int) -> Array:
+  """Each block of `block` frames, the Gaussian's reach, from itself and its two neighbours."""
+  num_frames, num_classes = values.shape[-2:]
+  num_blocks = -(-num_frames // block)
+  filled = [(block, (num_blocks + 1) * block - num_frames), (0, 0)]
+  blocks = jnp.pad(values, [(0, 0)] * (values.ndim - 2) + filled)
+  blocks = blocks.reshape(*values.shape[:-2], num_blocks + 2, block, num_classes)
+  around = [blocks[..., :-2, :, :], blocks[..., 1:-1, :, :], blocks[..., 2:, :, :]]
+  offsets = jnp.arange(block)[:, None] - jnp.arange(-block, 2 * block)
+  weights = gaussian_kernel(offsets, softness).astype(values.dtype)
+  smooth = jnp.einsum("st,...tc->...sc", weights, jnp.concatenate(around, axis=-2), precision="highest")
+  return smooth.reshape(*values.shape[:-2], num_blocks * block, num_classes)[..., :num_frames, :]
+
+
+def _by_fft(values: Array, softness: ArrayLike) -> Array:
+  """Circular convolution, long enough that nothing comes round: size >= 2 T - 1."""
   num_frames = values.shape[-2]
-  if num_frames <= _MAX_MATRIX_FRAMES:
-    frames = jnp.arange(num_frames, dtype=values.dtype)
-    weights = gaussian_kernel(frames[:, None] - frames[None, :], softness).astype(values.dtype)
-    return jnp.einsum("st,...tc->...sc", weights, values, precision="highest")
-  # Circular convolution, long enough that nothing comes round: size >= 2 T - 1.
-  size = 1 << (2 * num_frames - 2).bit_length()
+  size = scipy.fft.next_fast_len(2 * num_frames - 1, real=True)
   frames = jnp.arange(size, dtype=values.dtype)
   kernel = gaussian_kernel(jnp.minimum(frames, size - frames), softness).astype(values.dtype)
-  spectrum = jnp.fft.rfft(kernel)[:, None] * jnp.fft.rfft(values, n=size, axis=-2)
-  return jnp.fft.irfft(spectrum, n=size, axis=-2)[..., :num_frames, :]
+  spectrum = jnp.fft.rfft(kernel) * jnp.fft.rfft(jnp.swapaxes(values, -1, -2), n=size)
+  return jnp.swapaxes(jnp.fft.irfft(spectrum, n=size)[..., :num_frames], -1, -2)

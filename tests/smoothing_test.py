@@ -1,4 +1,4 @@
-"""Gaussian smoothing against direct convolution, on both of its computing paths."""
+"""Gaussian smoothing against direct convolution, on all of its computing paths."""
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +29,9 @@ def naive_smooth(values, softness):
   )
 
 
-@pytest.fixture(params=["matrix", "fft"])
-def path(request, monkeypatch):
-  """Runs a test on both ways to compute the same."""
-  if request.param == "fft":
-    monkeypatch.setattr(smoothing, "_MAX_MATRIX_FRAMES", 0)
+@pytest.fixture(params=["matrix", "blocks", "fft"])
+def path(request):
+  """Runs a test on every way to compute the same."""
   return request.param
 
 
@@ -57,37 +55,45 @@ def test_kernel_in_float64():
 def test_no_softness_is_no_smoothing(path):
   values = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
   np.testing.assert_allclose(
-    smoothing.gaussian_smooth(values, 0.0), values, atol=1e-6 if path == "fft" else 0
+    smoothing.gaussian_smooth(values, 0.0, method=path), values, atol=1e-6 if path == "fft" else 0
   )
 
 
 @pytest.mark.parametrize("softness", [0.3, 1.0, 4.0, 50.0])
 def test_direct_convolution_agrees(path, softness):
   values = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
-  found = smoothing.gaussian_smooth(values, softness)
+  found = smoothing.gaussian_smooth(values, softness, method=path)
   np.testing.assert_allclose(found, naive_smooth(values.astype(np.float64), softness), atol=2e-6)
 
 
-@pytest.mark.parametrize("num_frames", [1, 2, 2048, 2049, 5000])
-def test_any_length(num_frames):
+def test_direct_convolution_agrees_in_float64(path):
+  values = np.random.default_rng(1).normal(size=(90, 3))
+  with enable_x64(True):
+    found = smoothing.gaussian_smooth(values, 4.0, method=path)
+  np.testing.assert_allclose(found, naive_smooth(values, 4.0), atol=1e-8)  # the mass of the kernel
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 31, 32, 33, 97, 1000, 2049])
+def test_any_length(path, num_frames):
   values = np.random.default_rng(2).normal(size=(num_frames, 2)).astype(np.float32)
-  found = smoothing.gaussian_smooth(values, 7.0)
+  found = smoothing.gaussian_smooth(values, 7.0, method=path)
   assert found.shape == values.shape
   np.testing.assert_allclose(found, naive_smooth(values.astype(np.float64), 7.0), atol=2e-6)
 
 
 def test_mass_stays_unless_it_leaves_the_sequence(path):
   middle, border = np.eye(101)[:, [50, 0]].T[..., None]
-  np.testing.assert_allclose(smoothing.gaussian_smooth(middle, 5.0).sum(), 1, atol=1e-6)
+  np.testing.assert_allclose(smoothing.gaussian_smooth(middle, 5.0, method=path).sum(), 1, atol=1e-6)
   # At the border the half beyond it is lost, and half of the frame itself stays twice counted.
   peak = naive_kernel(np.array(0), 5.0)
-  np.testing.assert_allclose(smoothing.gaussian_smooth(border, 5.0).sum(), 0.5 + peak / 2, atol=1e-6)
+  found = smoothing.gaussian_smooth(border, 5.0, method=path)
+  np.testing.assert_allclose(found.sum(), 0.5 + peak / 2, atol=1e-6)
 
 
 def test_shape_and_linearity(path):
   generator = np.random.default_rng(3)
   first, second = generator.normal(size=(2, 2, 1, 25, 3)).astype(np.float32)
-  smooth = jax.jit(lambda values: smoothing.gaussian_smooth(values, 2.5))
+  smooth = jax.jit(lambda values: smoothing.gaussian_smooth(values, 2.5, method=path))
   np.testing.assert_allclose(smooth(3 * first - second), 3 * smooth(first) - smooth(second), atol=5e-6)
   whole = smooth(first)
   assert whole.shape == first.shape
@@ -97,17 +103,26 @@ def test_shape_and_linearity(path):
 
 def test_half_precision_is_smoothed_in_float32(path):
   values = jnp.asarray(np.random.default_rng(4).normal(size=(30, 1)), jnp.bfloat16)
-  found = smoothing.gaussian_smooth(values, 2.0)
+  found = smoothing.gaussian_smooth(values, 2.0, method=path)
   assert found.dtype == jnp.float32
-  np.testing.assert_array_equal(found, smoothing.gaussian_smooth(values.astype(jnp.float32), 2.0))
+  whole = smoothing.gaussian_smooth(values.astype(jnp.float32), 2.0, method=path)
+  np.testing.assert_array_equal(found, whole)
 
 
+def test_gradient_in_the_values(path):
+  # Linear and, but for the border, symmetric: the gradient smooths the weights, border included.
+  values, weights = np.random.default_rng(7).normal(size=(2, 50, 2)).astype(np.float32)
+  slope = jax.grad(lambda x: jnp.vdot(weights, smoothing.gaussian_smooth(x, 3.0, method=path)))(values)
+  np.testing.assert_allclose(slope, naive_smooth(weights.astype(np.float64), 3.0), atol=2e-6)
+
+
+@pytest.mark.parametrize("path", ["matrix", "fft"])
 def test_gradient_in_softness(path):
   values = np.random.default_rng(5).normal(size=(30, 1))
   weights = np.random.default_rng(6).normal(size=(30, 1))
 
   def loss(softness):
-    return jnp.vdot(weights, smoothing.gaussian_smooth(values, softness))
+    return jnp.vdot(weights, smoothing.gaussian_smooth(values, softness, method=path))
 
   with enable_x64(True):
     slope = jax.jit(jax.grad(loss))
@@ -128,3 +143,34 @@ def test_equal_inputs_stay_equal_up_to_the_border():
   smooth = smoothing.gaussian_smooth(events, 2.0) - smoothing.gaussian_smooth(events.copy(), 2.0)
   assert not smooth.any()
   assert (smoothing.gaussian_smooth(events, 2.0) - smoothing.gaussian_smooth(moved, 2.0)).any()
+
+
+@pytest.mark.parametrize(
+  ("num_frames", "softness", "expected"),
+  [(100, 10.0, "matrix"), (1000, 10.0, "blocks"), (5000, 300.0, "fft"), (100, 300.0, "matrix")],
+)
+def test_the_cheapest_way_is_taken(num_frames, softness, expected):
+  if jax.default_backend() != "cpu":
+    pytest.skip("which way is cheapest depends on the device")
+  reach = smoothing._reach(softness, np.float32)
+  assert smoothing._cheapest(num_frames, reach) == expected
+  assert smoothing._cheapest(num_frames, None) in ("matrix", "fft")
+
+
+def test_a_softness_that_is_learned_takes_no_blocks():
+  values = np.ones((3000, 1), np.float32)
+  smooth = jax.jit(smoothing.gaussian_smooth, static_argnames="method")
+  np.testing.assert_allclose(smooth(values, 5.0), smoothing.gaussian_smooth(values, 5.0), atol=2e-6)
+  with pytest.raises(ValueError, match="method is 'blocks' and the softness is traced; expected a number"):
+    smooth(values, 5.0, method="blocks")
+
+
+def test_an_unknown_method_is_named():
+  with pytest.raises(ValueError, match="method is 'direct'; expected 'auto', 'matrix', 'blocks' or 'fft'"):
+    smoothing.gaussian_smooth(np.ones((3, 1)), 1.0, method="direct")
+
+
+@pytest.mark.parametrize("softness", [-1.0, np.nan, np.inf])
+def test_no_softness_at_all_is_refused(softness):
+  with pytest.raises(ValueError, match=f"softness is {softness}; expected a finite number of frames, 0 or"):
+    smoothing.gaussian_smooth(np.ones((3, 1)), softness)

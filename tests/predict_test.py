@@ -111,6 +111,16 @@ def test_convolutions_do_not_feel_the_chunks(feature_config, chunk):
   assert np.ptp(expected) > 0.1
 
 
+def test_an_hour_of_sound_is_as_one_pass():
+  network = make_network(LOG_MEL)
+  params = random_params(network)
+  signal = random_signal(3600 * 8_000)
+  config = {"chunk_s": 10.0, "context_s": 0.04, "batch_size": 8}
+  found = Predictor.from_config(network, config).logits(params, signal)
+  assert found.shape == (1, 360_000, 2)
+  np.testing.assert_allclose(found[:, 4:-4], whole(network, params, signal)[:, 4:-4], atol=1e-5)
+
+
 def test_chunks_fall_on_the_steps_of_a_stride():
   network = make_network(time_stride=3)
   params = random_params(network)

@@ -66,9 +66,11 @@ def condition(
   validate(recording)  # one NaN would spread over the whole signal
   if scaling is not None and scaling not in SCALINGS:
     raise ValueError(f"scaling is {scaling!r}; expected one of {', '.join(map(repr, SCALINGS))} or None")
+  rate_hz = float(recording.sample_rate_hz)
+  if bandpass_hz is None and scaling is None and sample_rate_hz in (None, rate_hz):
+    return recording.replace(signal=np.asarray(recording.signal, np.float32), sample_rate_hz=rate_hz)
   signal = np.asarray(recording.signal, dtype=np.float64)
   input_peak = np.abs(signal).max(axis=0)
-  rate_hz = float(recording.sample_rate_hz)
   if bandpass_hz is not None:
     signal = _bandpass(signal, rate_hz, bandpass_hz)
   if sample_rate_hz is not None:

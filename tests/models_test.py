@@ -220,7 +220,7 @@ def test_half_precision_is_close_and_keeps_parameters_and_logits_in_float32(chan
   ("changes", "message"),
   [
     ({"name": "vgg"}, "model.name is 'vgg'; expected one of crnn, onset_net"),
-    ({"recurrent": "rnn"}, "recurrent is 'rnn'; expected one of gru, lstm, min_gru or None"),
+    ({"recurrent": "rnn"}, "recurrent is 'rnn'; expected one of gru, lstm, cudnn_lstm, min_gru or None"),
     ({"conv_norm": "layer"}, "conv_norm is 'layer'; expected 'batch' or None"),
     ({"dense_activation": "tanh"}, "dense_activation is 'tanh'; expected one of relu, sigmoid"),
     ({"conv_dropout": -0.1}, "dropout is -0.1; expected 0 or more"),

@@ -39,7 +39,7 @@ class CRNN(nnx.Module):
     residual: whether a convolution that keeps its shape adds its input.
     bottleneck_units: width of a layer with ReLU between the bins and the recurrent layer, 0 for none.
     bottleneck_dropout: share of its values dropped.
-    recurrent: "gru", "lstm", "min_gru" or None.
+    recurrent: "gru", "lstm", "cudnn_lstm", "min_gru" or None.
     recurrent_units: units per direction.
     bidirectional: whether the recurrent layer runs both ways; a causal one never does.
     dense_units: width of the layer before the logits, or of each of several; 0 for none.

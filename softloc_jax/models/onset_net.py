@@ -43,7 +43,8 @@ class OnsetNet(nnx.Module):
     mel_range_hz: with `harmonics`, the frequencies that the mel bins of the input cover.
     lowest_pitch: with `harmonics`, the MIDI number of the first class; the others follow by semitones.
     context_units: width of the dense layer, 0 for no context.
-    recurrent: "gru", "lstm" or "min_gru" after it, or None for a receptive field of the convolutions alone.
+    recurrent: "gru", "lstm", "cudnn_lstm" or "min_gru" after it, or None for a receptive field of the
+      convolutions alone.
     recurrent_units: units per direction.
     dropout: share of values dropped before the dense layer and before the logits of the context.
     causal: whether a logit depends on frames up to its own only.

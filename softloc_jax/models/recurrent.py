@@ -1,8 +1,9 @@
 """Recurrent layers over time, with everything that needs no recurrence done at once.
 
 The cells and parameters of GRU and LSTM are flax's. What differs is the order of the work: the inputs of all
-frames are projected in one product before the loop, and both directions advance in the same loop. The third
-kind, "min_gru", has gates that depend on the input alone: its recurrence is linear and needs no loop.
+frames are projected in one product before the loop, and both directions advance in the same loop. "min_gru"
+has gates that depend on the input alone: its recurrence is linear and needs no loop. "cudnn_lstm" is the
+LSTM, on NVIDIA's devices by NVIDIA's library, in float32, and anywhere else as "lstm".
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from flax import nnx
 import jax
 from jax import Array
 import jax.numpy as jnp
+
+from softloc_jax.models import cudnn_lstm
 
 
 class MinGRUCell(nnx.Module):
@@ -46,14 +49,19 @@ class MinGRUCell(nnx.Module):
     return jax.lax.associative_scan(join, (jax.nn.sigmoid(-gate), added), axis=1)[1].astype(self.dtype)
 
 
-CELLS = {"gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell, "min_gru": MinGRUCell}
+CELLS = {
+  "gru": nnx.GRUCell,
+  "lstm": nnx.OptimizedLSTMCell,
+  "cudnn_lstm": nnx.OptimizedLSTMCell,
+  "min_gru": MinGRUCell,
+}
 
 
 class Forward(nnx.Module):
   """One recurrent layer from the first frame to the last: `[B, T, in_features] -> [B, T, units]`.
 
   Args:
-    kind: "gru", "lstm" or "min_gru".
+    kind: "gru", "lstm", "cudnn_lstm" (the same parameters as "lstm") or "min_gru".
     in_features: width of the input.
     units: width of the state.
     dtype: of the matrix products and of the output; gates and state are float32.
@@ -66,9 +74,12 @@ class Forward(nnx.Module):
   def __init__(self, kind: str, in_features: int, units: int, *, dtype=jnp.float32, rngs: nnx.Rngs):
     if kind not in CELLS:
       raise ValueError(f"recurrent is {kind!r}; expected one of {', '.join(CELLS)} or None")
+    self.kind = kind
     self.cell = CELLS[kind](in_features, units, dtype=dtype, rngs=rngs)
 
   def __call__(self, x: Array) -> Array:
+    if self.kind == "cudnn_lstm" and cudnn_lstm.is_available():
+      return cudnn_lstm.run([self.cell], x).astype(self.cell.dtype)
     return _scan([self.cell], [x])[0]
 
 
@@ -84,6 +95,8 @@ class Bidirectional(nnx.Module):
 
   def __call__(self, x: Array) -> Array:
     cells = [self.forward_rnn.cell, self.backward_rnn.cell]
+    if self.forward_rnn.kind == "cudnn_lstm" and cudnn_lstm.is_available():
+      return cudnn_lstm.run(cells, x).astype(cells[0].dtype)
     forward, backward = _scan(cells, [x, jnp.flip(x, axis=1)])
     return jnp.concatenate([forward, jnp.flip(backward, axis=1)], axis=-1)
 

@@ -42,8 +42,8 @@ def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **sett
 @functools.cache
 def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
   plain = functools.partial(jax.lax.conv_general_dilated, **dict(settings))
-  forward = _one_by_one(plain)
-  backward = _one_by_one(lambda lhs, rhs, cotangent: jax.vjp(plain, lhs, rhs)[1](cotangent))
+  forward = one_by_one(plain)
+  backward = one_by_one(lambda lhs, rhs, cotangent: jax.vjp(plain, lhs, rhs)[1](cotangent))
   convolution = jax.custom_vjp(forward)
   convolution.defvjp(
     lambda lhs, rhs: (forward(lhs, rhs), (lhs, rhs)),
@@ -52,16 +52,19 @@ def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
   return convolution
 
 
-def _one_by_one(function: Callable) -> Callable:
+def one_by_one(function: Callable) -> Callable:
   """The function, which mapping calls once for every entry of the mapped axis."""
   called = jax.custom_batching.custom_vmap(function)
 
   @called.def_vmap
   def mapped(axis_size, in_batched, *arguments):
-    outputs = [
-      called(*(x[i] if batched else x for x, batched in zip(arguments, in_batched, strict=True)))
-      for i in range(axis_size)
-    ]
+    def entry(i):
+      def pick(leaf, batched):
+        return leaf[i] if batched else leaf
+
+      return jax.tree.map(pick, tuple(arguments), tuple(in_batched))
+
+    outputs = [called(*entry(i)) for i in range(axis_size)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
     return stacked, jax.tree.map(lambda _: True, stacked)
 

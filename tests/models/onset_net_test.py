@@ -175,7 +175,7 @@ def test_half_precision_is_close_and_keeps_parameters_and_logits_in_float32(chan
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"recurrent": "rnn"}, "recurrent is 'rnn'; expected one of gru, lstm, min_gru or None"),
+    ({"recurrent": "rnn"}, "recurrent is 'rnn'; expected one of gru, lstm, cudnn_lstm, min_gru or None"),
     ({"dtype": "float16"}, "dtype is 'float16'; expected one of float32, bfloat16"),
     ({"time_stride": 4}, "time_stride is 4; expected 1 to 3"),
     ({"time_stride": 2, "causal": True}, "time_stride is 2; expected 1 to 1"),

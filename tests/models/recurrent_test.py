@@ -87,5 +87,7 @@ def test_half_precision_keeps_the_state_exact():
 
 
 def test_an_unknown_kind_is_refused():
-  with pytest.raises(ValueError, match="recurrent is 'rnn'; expected one of gru, lstm, min_gru or None"):
+  with pytest.raises(
+    ValueError, match="recurrent is 'rnn'; expected one of gru, lstm, cudnn_lstm, min_gru or None"
+  ):
     recurrent.Forward("rnn", 3, 4, rngs=nnx.Rngs(0))

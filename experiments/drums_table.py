@@ -31,9 +31,8 @@ def make(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps:
   configs = {(row, seed): _config(row, seed, root, num_steps) for seed in range(seeds) for row in ROWS}
   idmt = root / "IDMT-SMT-Drums"
   if idmt.is_dir():
-    for run in range(IDMT_RUNS):
-      config = weak_drums.get_config(f"idmt,seed={run},data_dir={idmt}")
-      configs["idmt", run] = cells.prepare(config, num_steps)
+    config = weak_drums.get_config(f"idmt,runs={IDMT_RUNS},data_dir={idmt}")
+    configs["idmt", 0] = cells.prepare(config, num_steps)
   by_name = cells.run({cell_name(*cell): config for cell, config in configs.items()}, workdir, jobs)
   real = {cell: by_name[cell_name(*cell)] for cell in configs}
   rendered = {
@@ -64,9 +63,9 @@ def _on_rendered(config: ConfigDict, workdir: pathlib.Path) -> Mapping:
   """Scores of a cell on the rendered test split, written beside it once."""
   path = workdir / "rendered" / "results.json"
   if not path.exists():
-    recordings = _rendered_test(config.data.to_json())
+    own = [_rendered_test(config.data.to_json())] * config.num_replicas
     network = Network.from_config(config)
-    results = train.evaluate(config, workdir, network=network, recordings=recordings, out=path.parent)
+    results = train.evaluate(config, workdir, network=network, recordings=own, out=path.parent)
     checkpoints.replace_text(path, json.dumps(results, indent=2, sort_keys=True) + "\n")
   return json.loads(path.read_text())
 
@@ -93,12 +92,12 @@ def markdown(
     ("rendered Groove, performances of the test split", rendered),
   ):
     lines += [f"### {title}", "", *_scores(results)]
-  runs = {cell: result for cell, result in real.items() if cell[0] == "idmt"}
+  runs = real["idmt", 0]["replicas"] if ("idmt", 0) in real else []
   header = ["IDMT-SMT-Drums, Eval Random", *PAPER]
   rows = [["LoCo, L Table 1", *(f"{value:.1f}" for value in PAPER.values())]]
   if runs:
     keys = [*(f"f1/{name}" for name in weak_drums.CLASSES), "f1"]
-    rows.append(["here", *(mean_and_spread([100 * one[key] for one in runs.values()]) for key in keys)])
+    rows.append(["here", *(mean_and_spread([100 * one[key] for one in runs]) for key in keys)])
   lines += ["### F1 at ±50 ms in %, six runs", "", *markdown_table(header, rows)]
   return "\n".join(lines)
 

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     config.score_window_s = _WINDOW_MS.value / 1000
     for setting in _SET.value:
       common.override(config, setting)
-    recordings = data.load(config.data)[_SPLIT.value]
+    recordings = [splits[_SPLIT.value] for splits in data.load_replicas(config)]
     name = f"evaluation_{_SPLIT.value}_{_WINDOW_MS.value:g}ms"
     out = pathlib.Path(_OUT.value) if _OUT.value else workdir / name
     results = train.evaluate(

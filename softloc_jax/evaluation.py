@@ -8,6 +8,7 @@ import os
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from softloc_jax import alignment, count_decoding, decode, events, metrics, plots, predict, thresholds
@@ -193,7 +194,7 @@ def evaluate_replicas(
   network: Network,
   variables: Variables,
   calibrations: Sequence[Mapping[str, Any]],
-  recordings: Sequence[Recording],
+  recordings: Sequence[Sequence[Recording]],
   *,
   out: pathlib.Path,
 ) -> list[dict[str, Any]]:
@@ -204,7 +205,7 @@ def evaluate_replicas(
     network: signal to logits.
     variables: stacked over replicas.
     calibrations: the fields of `Calibration`, one per replica.
-    recordings: with their true events.
+    recordings: of each replica, with their true events.
     out: gets `predictions/<id>.csv` (`predictions/seed_<seed>/<id>.csv` of several replicas), and the
       first replica's `figures/<id>.png` of the first `config.num_figures` recordings.
 
@@ -213,16 +214,15 @@ def evaluate_replicas(
   """
   predictor = predict.Predictor.from_config(network, config.predict)
   decoder = Decoder(config.decode, network.classes, network.extractor.frame_rate_hz)
-  probabilities = [predictor.probabilities(variables, one.signal) for one in recordings]
+  probs_of = probabilities(predictor, variables, recordings)
   results = []
-  for replica, fields in enumerate(calibrations):
+  for replica, (fields, own) in enumerate(zip(calibrations, recordings, strict=False)):
     calibration = Calibration(**fields)
     folder = out / "predictions"
     if len(calibrations) > 1:
       folder = folder / f"seed_{config.seed + replica}"
     estimates = []
-    for number, (one, x) in enumerate(zip(recordings, probabilities, strict=True)):
-      probs = x[replica]
+    for number, (one, probs) in enumerate(zip(own, probs_of[replica], strict=True)):
       times, confidence = decoder(probs, calibration)
       write_predictions(folder, one.id, times, confidence)
       estimates.append(times)
@@ -236,11 +236,26 @@ def evaluate_replicas(
       more_windows_s=config.more_score_windows_s,
       official_shift_s=config.official_shift_s,
     )
-    alone = {one.id: scores([times], [one]) for one, times in zip(recordings, estimates, strict=True)}
-    results.append(
-      scores(estimates, recordings) | {"calibration": calibration._asdict(), "recordings": alone}
-    )
+    alone = {one.id: scores([times], [one]) for one, times in zip(own, estimates, strict=True)}
+    results.append(scores(estimates, own) | {"calibration": calibration._asdict(), "recordings": alone})
   return results
+
+
+def probabilities(
+  predictor: predict.Predictor, variables: Variables, recordings: Sequence[Sequence[Recording]]
+) -> list[list[np.ndarray]]:
+  """Event probabilities `[T, C]` of each replica's recordings; of an ensemble, one list for all.
+
+  Where all replicas have the same recordings, they listen to them together.
+  """
+  if all(own is recordings[0] for own in recordings):
+    found = [predictor.probabilities(variables, one.signal) for one in recordings[0]]
+    return [list(of_replica) for of_replica in zip(*found, strict=True)]
+  found = []
+  for replica, own in enumerate(recordings):
+    alone = jax.tree.map(lambda leaf, at=replica: leaf[at : at + 1], variables)
+    found.append([predictor.probabilities(alone, one.signal)[0] for one in own])
+  return found
 
 
 def summarize(per_replica: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

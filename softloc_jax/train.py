@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -53,11 +54,11 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
   _check(config)
   workdir = pathlib.Path(workdir)
   network = Network.from_config(config)
-  splits = data.load(config.data)
+  splits = data.load_replicas(config)
   run = _Run(config, workdir, network, splits)
   checkpoints.write_config(workdir, json.loads(config.to_json()))
   run.train()
-  results = evaluate(config, workdir, network=network, recordings=splits["test"])
+  results = evaluate(config, workdir, network=network, recordings=[one["test"] for one in splits])
   checkpoints.replace_text(workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
   return results
 
@@ -67,7 +68,7 @@ def evaluate(
   workdir: str | os.PathLike,
   *,
   network: Network,
-  recordings: Sequence[Recording],
+  recordings: Sequence[Sequence[Recording]],
   out: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
   """Scores the reported checkpoint of a workdir on recordings.
@@ -76,7 +77,7 @@ def evaluate(
     config: of the training.
     workdir: of the training.
     network: the config's.
-    recordings: with their true events.
+    recordings: of each replica, with their true events.
     out: gets `predictions/` and `figures/`; None is the workdir.
 
   Returns:
@@ -86,7 +87,7 @@ def evaluate(
     FileNotFoundError: no checkpoint yet.
     ValueError: signals that the network is not made for.
   """
-  for one in recordings:
+  for one in itertools.chain.from_iterable(recordings):
     checks.check_signal(one, network.extractor)
   state, notes = restore_reported(config, workdir, network)
   per_replica = evaluation.evaluate_replicas(
@@ -141,6 +142,11 @@ def _check(config: Any) -> None:
       f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
       f" {config.num_steps}"
     )
+  if config.get("split_by") and config.predict.ensemble:
+    raise ValueError(
+      f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"
+      f" of several splits have seen each other's test recordings"
+    )
   if config.report_checkpoint not in ("best", "last"):
     raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
 
@@ -150,25 +156,23 @@ def _seeds(config: Any) -> list[int]:
 
 
 class _Run:
-  """The pieces of one experiment; everything that can be wrong with its input is wrong here."""
+  """The pieces of one experiment; everything that can be wrong with its input is wrong here.
+
+  `splits` are those of each replica.
+  """
 
   def __init__(self, config, workdir: pathlib.Path, network: Network, splits):
-    self.config, self.workdir, self.network, self.splits, self.seeds = (
-      config,
-      workdir,
-      network,
-      splits,
-      _seeds(config),
-    )
+    self.config, self.workdir, self.network, self.seeds = config, workdir, network, _seeds(config)
     rate_hz = network.extractor.frame_rate_hz
     self.mesh = train_step.make_mesh()
     self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
     self.optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
     self.predictor = predict.Predictor.from_config(network, config.predict)
     self.decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
-    for recording in [*splits["train"], *splits["validation"], *splits["test"]]:
-      checks.check_signal(recording, network.extractor)
-    checks.report_collisions(splits["train"], rate_hz)
+    for own in splits if config.get("split_by") else splits[:1]:
+      for recording in itertools.chain(*own.values()):
+        checks.check_signal(recording, network.extractor)
+      checks.report_collisions(own["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     self.augmentation = augment.from_config(config.augment, network.extractor, windows)
     if self.augmentation is not None:
@@ -176,17 +180,16 @@ class _Run:
         windows, context_frames=windows.context_frames + self.augmentation.margin_frames
       )
     self.crops = [
-      input_pipeline.Crops(self._given("train", seed), network.classes, network.extractor, windows, seed)
-      for seed in self.seeds
+      input_pipeline.Crops(self._given(own["train"], seed), network.classes, network.extractor, windows, seed)
+      for own, seed in zip(splits, self.seeds, strict=True)
     ]
-    self.validation = [self._given("validation", seed) for seed in self.seeds]
+    self.held_out = [own["validation"] for own in splits]
+    self.validation = [self._given(one, seed) for one, seed in zip(self.held_out, self.seeds, strict=True)]
 
-  def _given(self, split: str, seed: int) -> list[Recording]:
+  def _given(self, recordings: Sequence[Recording], seed: int) -> list[Recording]:
     """Recordings with the labels that training may see."""
     rate_hz = self.network.extractor.frame_rate_hz
-    return input_pipeline.with_label_noise(
-      self.splits[split], self.config.label_noise, seed, frame_rate_hz=rate_hz
-    )
+    return input_pipeline.with_label_noise(recordings, self.config.label_noise, seed, frame_rate_hz=rate_hz)
 
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""
@@ -254,12 +257,10 @@ class _Run:
 
   def validate(self, state: train_step.TrainState) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores against held-out labels as given, and the calibration that agrees best with them."""
-    found_probs = [
-      self.predictor.probabilities(state.variables, one.signal) for one in self.splits["validation"]
-    ]
     scores, chosen = [], []
-    for replica in range(len(found_probs[0])):  # one, of an ensemble
-      given, probs = self.validation[replica], [x[replica] for x in found_probs]
+    found = evaluation.probabilities(self.predictor, state.variables, self.held_out)
+    # An ensemble of all replicas goes by the labels of the first.
+    for given, probs in zip(self.validation, found, strict=False):
       calibration, count_error = self.decoder.calibrate(probs, given)
       estimates = [self.decoder(p, calibration)[0] for p in probs]
       found = evaluation.score(

@@ -136,7 +136,7 @@ def drums_result(f1):
 def test_drums_of_each_kind_on_each_test_set():
   real = {(row, seed): drums_result(0.9 + 0.02 * seed) for row in drums_table.ROWS for seed in range(2)}
   rendered = {cell: drums_result(0.95) for cell in real}
-  runs = {("idmt", run): drums_result(0.9) for run in range(6)}
+  runs = {("idmt", 0): {"replicas": [drums_result(0.9)] * 6}}
   text = drums_table.markdown(real | runs, rendered, {"counts": 0.2, "exact": 0.1})
   rows = rows_of(text, "MDB Drums")
   assert rows[0][1:5] == ["KD", "SD", "HH", "mean"]

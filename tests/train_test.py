@@ -64,6 +64,37 @@ def test_replicas_equal_single_trainings(trained, tmp_path):
   assert one[0]["train/loss"] != both[0]["train/loss"]  # the mean of both seeds
 
 
+def test_runs_of_a_cross_validation_are_trained_together(tmp_path):
+  together = small(drums.get_config("synthetic,num_replicas=2"), split_by="seed")
+  results = train.train_and_evaluate(together, tmp_path / "together")
+  losses = [json.loads(line) for line in (tmp_path / "together" / "metrics.jsonl").read_text().splitlines()]
+  alone_losses = []
+  for seed, found in enumerate(results["replicas"]):
+    single = small(drums.get_config(f"synthetic,seed={seed}"), **{"data.seed": seed})
+    alone = train.train_and_evaluate(single, tmp_path / str(seed))["replicas"][0]
+    assert found["f1"] == pytest.approx(alone["f1"], abs=0.02)
+    assert found["calibration"]["thresholds"] == pytest.approx(alone["calibration"]["thresholds"], abs=1e-3)
+    lines = (tmp_path / str(seed) / "metrics.jsonl").read_text().splitlines()
+    alone_losses.append(json.loads(lines[0])["train/loss"])
+  assert alone_losses[0] != alone_losses[1]
+  assert losses[0]["train/loss"] == pytest.approx(np.mean(alone_losses), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"split_by": "fold"}, "split_by is 'fold'; expected a key of data with a whole number, or ''"),
+    (
+      {"split_by": "seed", "predict.ensemble": True},
+      "split_by is 'seed' and predict.ensemble is True; expected only one of them",
+    ),
+  ],
+)
+def test_splits_that_cannot_be_are_refused(tmp_path, changes, message):
+  with pytest.raises(ValueError, match=message):
+    train.train_and_evaluate(small(drums.get_config("synthetic,num_replicas=2"), **changes), tmp_path)
+
+
 def test_training_lowers_the_loss(trained):
   lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
   losses = [line["train/loss"] for line in lines if "train/loss" in line]

@@ -33,7 +33,8 @@ CLASSES = ("KD", "SD", "HH")
 def get_config(arg: str | None = None) -> ConfigDict:
   """Config of `VARIANT,size=...,seed=...,num_replicas=...`, and of the folders that the variant needs.
 
-  Without `num_replicas`, real drums get an ensemble of three networks, and all else one.
+  Without `num_replicas`, real drums get an ensemble of three networks, and all else one. With `runs`, as many
+  networks, each on a split of its own from `seed` on, are trained as one program: Eval Random in one go.
   """
   args = common.parse_arg(
     arg,
@@ -41,6 +42,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     size="cpu",
     seed=0,
     num_replicas=0,
+    runs=0,
     data_dir="",
     prepared_dir="",
     test_group="",
@@ -70,6 +72,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     _set_real(config, args.num_replicas)
     if args.size == "modern":
       _set_modern(config)
+  if args.runs:
+    if args.variant not in ("idmt", "enst"):
+      raise ValueError(
+        f"config argument runs={args.runs}: {args.variant} has one split; expected idmt or enst"
+      )
+    config.num_replicas, config.split_by, config.predict.ensemble = args.runs, "seed", False
   return config.lock()
 
 

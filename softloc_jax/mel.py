@@ -15,7 +15,7 @@ import numpy as np
 
 # Bands of one matrix product. Filters are narrow: a few products of the bins that a few bands cover take a
 # fraction of the time of one with all bins, and the values are the same.
-_BANDS_AT_A_TIME = 32
+_BANDS_AT_A_TIME = 16
 # Power below this counts as this, here and in librosa.
 LEAST_DB = -100.0
 

@@ -14,7 +14,7 @@ import pytest
 
 from configs import common
 from configs.misaligned import ecg as misaligned_ecg
-from configs.weak import ecg
+from configs.weak import drums, ecg
 from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train_step
 from softloc_jax.network import Network
 
@@ -212,3 +212,22 @@ def test_ecg_folds_test_each_record_once_and_keep_splits_apart():
   for fold in (-1, len(ecg.FOLDS)):
     with pytest.raises(ValueError, match=rf"fold={fold}: expected 0 to {len(ecg.FOLDS) - 1}"):
       ecg.get_config(f"fold={fold}")
+
+
+def test_runs_of_a_cross_validation_are_networks_of_their_own():
+  config = drums.get_config("idmt,runs=6,seed=2,data_dir=x")
+  assert (config.num_replicas, config.split_by, config.predict.ensemble) == (6, "seed", False)
+  assert config.data.seed == 2
+  with pytest.raises(ValueError, match="config argument runs=2: expected idmt or enst, groove has one split"):
+    drums.get_config("groove,runs=2,groove_dir=x")
+
+
+def test_a_wider_ensemble_for_real_drums():
+  config = drums.get_config("groove,size=modern,groove_dir=x,one_shots_dir=x")
+  default = drums.get_config("groove,groove_dir=x,one_shots_dir=x")
+  assert config.num_replicas == default.num_replicas == 3
+  assert config.model.conv_features[0] > default.model.conv_features[0]
+  with pytest.raises(
+    ValueError, match="size=modern: for real drums; expected another variant than synthetic"
+  ):
+    drums.get_config("synthetic,size=modern")

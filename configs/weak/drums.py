@@ -75,7 +75,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   if args.runs:
     if args.variant not in ("idmt", "enst"):
       raise ValueError(
-        f"config argument runs={args.runs}: {args.variant} has one split; expected idmt or enst"
+        f"config argument runs={args.runs}: expected idmt or enst, {args.variant} has one split"
       )
     config.num_replicas, config.split_by, config.predict.ensemble = args.runs, "seed", False
   return config.lock()

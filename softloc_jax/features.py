@@ -52,6 +52,42 @@ class SignalFrames:
 
 
 @dataclasses.dataclass(frozen=True)
+class SampleBlocks:
+  """So many samples are a frame, with nothing between: `[..., N, C] -> [..., N / frame_samples, bins, C]`.
+
+  Scenes are such signals: the samples of a frame are the pixels of a place. See `data.digit_scenes`.
+
+  >>> SampleBlocks(sample_rate_hz=64.0, frame_samples=64)(jnp.zeros((128, 1))).shape
+  (2, 64, 1)
+  """
+
+  sample_rate_hz: float
+  frame_samples: int
+  num_channels: int = 1
+
+  @property
+  def frame_rate_hz(self) -> float:
+    return self.sample_rate_hz / self.frame_samples
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Bins and channels of a frame."""
+    return self.frame_samples, self.num_channels
+
+  def sample_range(self, start_frame: int, num_frames: int) -> tuple[int, int]:
+    """First sample and number of samples that the frames are made of."""
+    return start_frame * self.frame_samples, num_frames * self.frame_samples
+
+  def num_frames(self, num_samples: int) -> int:
+    """Frames that hold all samples; the last is filled up with zeros."""
+    return -(-num_samples // self.frame_samples)
+
+  def __call__(self, signal: Array) -> Array:
+    signal = jnp.asarray(signal, jnp.float32)
+    return signal.reshape(*signal.shape[:-2], -1, *self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
 class LogMel(mel.MelBands):
   """Log-mel spectrogram and its difference over time: `[..., N, 1] -> [..., T, num_mels, 2]`.
 
@@ -118,11 +154,13 @@ class ReferenceLogMel(mel.MelBands):
     return self.scale * jnp.stack([inner - mean, self._difference(level)], axis=-1)
 
 
-FeatureExtractor = SignalFrames | LogMel | ReferenceLogMel
+FeatureExtractor = SignalFrames | SampleBlocks | LogMel | ReferenceLogMel
 
 
 def from_config(config: Any) -> FeatureExtractor:
-  """The extractor that `config.kind` names ("signal", "log_mel", "reference_log_mel"), of its other keys.
+  """The extractor that `config.kind` names ("signal", "blocks", "log_mel", "reference_log_mel").
+
+  The other keys are its arguments.
 
   Raises:
     ValueError: an unknown kind, an unknown argument or one that is missing.
@@ -130,7 +168,12 @@ def from_config(config: Any) -> FeatureExtractor:
   >>> from_config({"kind": "signal", "sample_rate_hz": 100.0}).frame_rate_hz
   100.0
   """
-  kinds = {"signal": SignalFrames, "log_mel": LogMel, "reference_log_mel": ReferenceLogMel}
+  kinds = {
+    "signal": SignalFrames,
+    "blocks": SampleBlocks,
+    "log_mel": LogMel,
+    "reference_log_mel": ReferenceLogMel,
+  }
   arguments = dict(config)
   kind = arguments.pop("kind", None)
   if kind not in kinds:

@@ -188,6 +188,57 @@ class Crops:
     return np.stack([bounds[:-1], bounds[1:]], axis=1)
 
 
+class WholeRecordings:
+  """Recordings from end to end, where each is one count; crop `i` is a pure function of seed and `i`.
+
+  For data that are made when they are asked for: nothing is read ahead of training, and so nothing is checked
+  but the first.
+
+  Args:
+    recordings: all of one length; each is drawn as often as any other.
+    classes: order of the class axis.
+    extractor: samples to frames.
+    seed: of this replica.
+
+  Raises:
+    ValueError: no recordings, or a signal that the extractor is not made for.
+  """
+
+  def __init__(
+    self,
+    recordings: Sequence[Recording],
+    classes: Sequence[str],
+    extractor: features.FeatureExtractor,
+    seed: int,
+  ):
+    if not len(recordings):
+      raise ValueError("there are no recordings to train on")
+    first = recordings[0]
+    checks.check_signal(first, extractor)
+    self._recordings, self._classes, self._seed = recordings, tuple(classes), seed
+    self._extractor, self._num_frames = extractor, extractor.num_frames(len(first.signal))
+
+  def __call__(self, index: int) -> Batch:
+    """The arrays of crop `index`, as of `Crops`."""
+    rng = np.random.default_rng((self._seed, 1, index))
+    recording = self._recordings[int(rng.integers(len(self._recordings)))]
+    recording = _on_frames(recording, self._num_frames, self._extractor.frame_rate_hz)
+    found = events.to_frame_labels(
+      recording.events,
+      self._classes,
+      start_frame=0,
+      num_frames=self._num_frames,
+      frame_rate_hz=self._extractor.frame_rate_hz,
+    )
+    return {
+      "signal": cut_signal(recording.signal, *self._extractor.sample_range(0, self._num_frames)),
+      "labels": found.labels.astype(np.float32),
+      "counts": found.counts.astype(np.int32),
+      "where": np.ones(self._num_frames, bool),
+      "labelled": np.array([recording.is_labelled(name) for name in self._classes]),
+    }
+
+
 def _all_frames(recording: Recording, frame_rate_hz: float) -> np.ndarray:
   """Frames of the events of all classes, sorted."""
   times_s = [np.asarray(times, np.float64) for times in recording.events.values()]
@@ -216,13 +267,13 @@ def _on_frames(recording: Recording, num_frames: int, frame_rate_hz: float) -> R
 
 def with_label_noise(
   recordings: Sequence[Recording], config: Any, seed: int, *, frame_rate_hz: float | None = None
-) -> list[Recording]:
+) -> Sequence[Recording]:
   """The recordings with their events moved once (`config.kind`, `config.scale_s`), by a seed and their id.
 
   The frame rate matters to noise of kind "rounded" only, which moves events by whole frames.
   """
   if not config.scale_s:
-    return list(recordings)
+    return recordings
   moved, clipped = [], 0
   for recording in recordings:
     rng = np.random.default_rng((seed, 2, stable_hash(recording.id)))
@@ -237,7 +288,7 @@ def with_label_noise(
 
 
 def make_iterator(
-  replicas: Sequence[Crops],
+  replicas: Sequence[Crops | WholeRecordings],
   *,
   batch_size: int,
   num_steps: int,

@@ -170,9 +170,14 @@ class _Run:
     self.predictor = predict.Predictor.from_config(network, config.predict)
     self.decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
     for own in splits if config.get("split_by") else splits[:1]:
-      for recording in itertools.chain(*own.values()):
+      # Training recordings that are used whole are made when they are drawn: nobody asks for all of them.
+      read = [
+        split for name, split in own.items() if name != "train" or not config.window.get("whole", False)
+      ]
+      for recording in itertools.chain(*read):
         checks.check_signal(recording, network.extractor)
-      checks.report_collisions(own["train"], rate_hz)
+      if not config.window.get("whole", False):
+        checks.report_collisions(own["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     self.augmentation = augment.from_config(config.augment, network.extractor, windows)
     if self.augmentation is not None:
@@ -180,13 +185,20 @@ class _Run:
         windows, context_frames=windows.context_frames + self.augmentation.margin_frames
       )
     self.crops = [
-      input_pipeline.Crops(self._given(own["train"], seed), network.classes, network.extractor, windows, seed)
+      self._crops_of(self._given(own["train"], seed), windows, seed)
       for own, seed in zip(splits, self.seeds, strict=True)
     ]
     self.held_out = [own["validation"] for own in splits]
     self.validation = [self._given(one, seed) for one, seed in zip(self.held_out, self.seeds, strict=True)]
 
-  def _given(self, recordings: Sequence[Recording], seed: int) -> list[Recording]:
+  def _crops_of(self, recordings: Sequence[Recording], windows: input_pipeline.Windows, seed: int):
+    """What training sees of recordings: windows of them, or all of each."""
+    classes, extractor = self.network.classes, self.network.extractor
+    if self.config.window.get("whole", False):
+      return input_pipeline.WholeRecordings(recordings, classes, extractor, seed)
+    return input_pipeline.Crops(recordings, classes, extractor, windows, seed)
+
+  def _given(self, recordings: Sequence[Recording], seed: int) -> Sequence[Recording]:
     """Recordings with the labels that training may see."""
     rate_hz = self.network.extractor.frame_rate_hz
     return input_pipeline.with_label_noise(recordings, self.config.label_noise, seed, frame_rate_hz=rate_hz)

@@ -1,5 +1,6 @@
 """Crops, their windows, labels and counts; batches over processes; saved positions."""
 
+import collections.abc
 import logging
 
 from ml_collections import ConfigDict
@@ -214,6 +215,37 @@ def test_windows_from_seconds():
     input_pipeline.Windows.from_config(ConfigDict(dict(config, min_s=1.25, max_s=0.5)), 100.0)
   with pytest.raises(ValueError, match="context_frames is -10; expected 0 or more"):
     input_pipeline.Windows.from_config(ConfigDict(dict(config, context_s=-0.1)), 100.0)
+
+
+class MadeWhenAsked(collections.abc.Sequence):
+  """A million recordings, of which only those that are drawn exist."""
+
+  def __init__(self):
+    self.made = []
+
+  def __len__(self):
+    return 1_000_000
+
+  def __getitem__(self, number):
+    self.made.append(number)
+    return make_recording(number % 100, labelled={"SD": False})
+
+
+def test_whole_recordings_are_made_when_they_are_drawn():
+  recordings = MadeWhenAsked()
+  crops = input_pipeline.WholeRecordings(recordings, CLASSES, EXTRACTOR, seed=3)
+  assert recordings.made == [0]  # to see how long they are
+  drawn = [crops(index) for index in range(20)]
+  assert len(set(recordings.made)) == 21 and max(recordings.made) > 500_000
+  for number, crop in zip(recordings.made[1:], drawn, strict=True):
+    recording = make_recording(number % 100)
+    np.testing.assert_array_equal(crop["signal"][:, 0], recording.signal)
+    assert crop["where"].all() and crop["counts"].tolist() == [40, 40]
+    assert crop["labelled"].tolist() == [True, False]
+  again = input_pipeline.WholeRecordings(MadeWhenAsked(), CLASSES, EXTRACTOR, seed=3)(7)
+  np.testing.assert_array_equal(again["signal"], drawn[7]["signal"])
+  other = input_pipeline.WholeRecordings(MadeWhenAsked(), CLASSES, EXTRACTOR, seed=4)(7)
+  assert not np.array_equal(other["signal"], drawn[7]["signal"])
 
 
 def test_no_recordings():

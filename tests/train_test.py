@@ -13,7 +13,7 @@ import pytest
 from small_config import SMALL, small
 
 from configs.misaligned import drums as misaligned_drums
-from configs.weak import drums
+from configs.weak import digits, drums
 from softloc_jax import train
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -95,6 +95,30 @@ def test_splits_that_cannot_be_are_refused(tmp_path, changes, message):
     train.train_and_evaluate(small(drums.get_config("synthetic,num_replicas=2"), **changes), tmp_path)
 
 
+def test_scenes_that_are_made_when_they_are_drawn(tmp_path):
+  config = digits.get_config("embedded,seed=1").unlock()
+  changes = {
+    **{
+      "num_steps": 12,
+      "eval_every": 6,
+      "log_every": 6,
+      "batch_size": 8,
+      "progress": False,
+      "num_figures": 1,
+    },
+    **{"data.num_validation": 3, "data.num_test": 4, "optimizer.warmup_steps": 2},
+    **{"model.conv_layers": ((5, 4, 4), (3, 2, 4)), "model.recurrent_units": 4, "model.dense_units": 0},
+  }
+  config.update_from_flattened_dict(changes)
+  results = train.train_and_evaluate(config, tmp_path)
+  assert len(results["replicas"][0]["recordings"]) == 4
+  assert sorted(path.stem for path in (tmp_path / "predictions").iterdir()) == [
+    f"test-{number:07d}" for number in range(4)
+  ]
+  lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+  assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
+
+
 def test_training_lowers_the_loss(trained):
   lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
   losses = [line["train/loss"] for line in lines if "train/loss" in line]
@@ -161,7 +185,7 @@ def test_mesh_of_eight_devices_trains_as_one():
   program = """
 import jax, numpy as np
 from jax.sharding import Mesh
-from configs.weak import drums
+from configs.weak import digits, drums
 from softloc_jax import data, input_pipeline, objective, train_step
 from softloc_jax.network import Network
 from small_config import small

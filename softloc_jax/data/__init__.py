@@ -18,7 +18,8 @@ def load(config: Any) -> dict[str, Sequence[Recording]]:
   """The recordings of each split, conditioned and checked.
 
   Args:
-    config: `name` (a key of `LOADERS`), `classes`, `conditioning`, and what that data set takes.
+    config: `name` (a key of `LOADERS`), `classes`, `conditioning` (None for recordings that are made
+      when they are asked for), and what that data set takes.
 
   Returns:
     "train", "validation" and "test" -> recordings.
@@ -36,6 +37,10 @@ def load(config: Any) -> dict[str, Sequence[Recording]]:
   for split, recordings in LOADERS[config.name](config).items():
     if not recordings:
       raise ValueError(f"data: the split {split!r} has no recording; expected one or more")
+    if config.conditioning is None:  # made when they are asked for, as they are to be
+      by_split[split] = recordings
+      recording.validate(recordings[0], config.classes)
+      continue
     by_split[split] = [condition.condition(one, **dict(config.conditioning)) for one in recordings]
     for one in by_split[split]:
       recording.validate(one, config.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import functools
 import pathlib
 from typing import Any
 
@@ -29,6 +30,33 @@ def drum_machine(config: Any) -> BySplit:
         clutter=config.clutter,
       )
     )
+    for split, size in sizes.items()
+  }
+
+
+def digit_scenes(config: Any) -> BySplit:
+  """Scenes of digits, made when they are asked for; no digit of the test scenes is in the others."""
+  from softloc_jax.data import digits
+  from softloc_jax.data.digit_scenes import DigitScenes
+
+  sources = {
+    "mnist": functools.partial(digits.mnist, config.data_dir),
+    "tfds": functools.partial(digits.from_tfds, config.data_dir or None),
+    "embedded": digits.embedded,
+  }
+  if config.source not in sources:
+    raise ValueError(f"data.source is {config.source!r}; expected one of {', '.join(sources)}")
+  known, sizes = sources[config.source]("train"), {split: config[f"num_{split}"] for split in SPLITS}
+  # The last digits of the training set are for the thresholds.
+  held_out = len(known.labels) - min(len(known.labels) // 6, 10_000)
+  parts = {
+    "train": digits.Digits(known.images[:held_out], known.labels[:held_out]),
+    "validation": digits.Digits(known.images[held_out:], known.labels[held_out:]),
+    "test": sources[config.source]("test"),
+  }
+  settings = ("canvas_size", "stride", "curve", "min_digits", "max_digits", "seed")
+  return {
+    split: DigitScenes(split, parts[split], num_recordings=size, **{key: config[key] for key in settings})
     for split, size in sizes.items()
   }
 
@@ -127,6 +155,7 @@ LOADERS = {
   function.__name__: function
   for function in (
     drum_machine,
+    digit_scenes,
     groove_rendered,
     piano_rendered,
     mitdb,

@@ -10,8 +10,9 @@ from flax import nnx
 from softloc_jax.models.banded import Banded
 from softloc_jax.models.crnn import CRNN
 from softloc_jax.models.onset_net import OnsetNet
+from softloc_jax.models.scene import SceneNet
 
-MODELS = {"crnn": CRNN, "onset_net": OnsetNet}
+MODELS = {"crnn": CRNN, "onset_net": OnsetNet, "scene": SceneNet}
 
 
 def from_config(

@@ -1,0 +1,87 @@
+"""Digits in scenes from counts only: how many of each there are, never where (LoCo, L section 8).
+
+A scene of 96 x 96 pixels holds 1 to 5 digits that do not overlap. It is read along a Hilbert curve of 144
+places, 8 pixels apart; "time" in what is written is the number of the place.
+
+`mnist` reads the four official files from `data_dir`, `tfds` what tensorflow-datasets has prepared, and
+`embedded` takes scikit-learn's digits, for which nothing is needed.
+
+  python -m experiments.train --config=configs/weak/digits.py:mnist,data_dir=PATH --workdir=DIR
+
+`size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from softloc_jax.data.digits import CLASSES
+
+VARIANTS = ("embedded", "mnist", "tfds")
+SIZES = ("cpu", "paper")
+CANVAS, STRIDE = 96, 8
+PLACES = (CANVAS // STRIDE) ** 2
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Config of `SOURCE,size=...,seed=...,num_replicas=...,data_dir=...,curve=hilbert|moore|boustrophedon`."""
+  args = common.parse_arg(
+    arg, variants=VARIANTS, size="cpu", seed=0, num_replicas=1, data_dir="", curve="hilbert"
+  )
+  if args.size not in SIZES:
+    raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
+  config = common.base("digits")
+  config.seed, config.num_replicas = args.seed, args.num_replicas
+  config.data = ConfigDict(
+    {
+      "name": "digit_scenes",
+      "classes": CLASSES,
+      "source": args.variant,
+      "data_dir": args.data_dir,
+      "canvas_size": (CANVAS, CANVAS),
+      "stride": STRIDE,
+      "curve": args.curve,
+      "min_digits": 1,
+      "max_digits": 5,
+      "seed": 0,
+      "num_train": 10_000_000,  # made when they are drawn
+      "num_validation": 200,
+      "num_test": 1000,
+    }
+  )
+  config.data.conditioning = None
+  config.features = ConfigDict(
+    {"kind": "blocks", "sample_rate_hz": float(STRIDE**2), "frame_samples": STRIDE**2}
+  )
+  # A place is a second here; every scene is counted whole.
+  config.window = ConfigDict(
+    {
+      "whole": True,
+      "min_s": float(PLACES),
+      "max_s": float(PLACES),
+      "context_s": 0.0,
+      "segments": True,
+      "border_search_s": 0.0,
+    }
+  )
+  config.loss = ConfigDict({"name": "count_nll", "max_count": 6})
+  config.predict.update({"chunk_s": float(PLACES), "context_s": 0.0, "batch_size": 1})
+  config.decode.update(
+    {"window_s": 1.0, "suppression_s": 2.0, "count_window_s": float(PLACES), "shared": True}
+  )
+  config.score_window_s, config.more_score_windows_s = 1.0, ()
+  config.model = ConfigDict(
+    {
+      "name": "scene",
+      "canvas_size": (CANVAS, CANVAS),
+      "curve": args.curve,
+      "conv_layers": ((5, 2, 16), (3, 2, 32), (3, 2, 64), 64),
+      "recurrent": "lstm",
+      "recurrent_units": 48,
+      "dense_units": 24,
+    }
+  )
+  config.batch_size, config.num_steps, config.eval_every = 32, 4000, 1000
+  if args.size == "paper":
+    config.model.conv_layers = "vgg13"
+    config.num_steps, config.eval_every = 50_000, 5000
+  return config.lock()

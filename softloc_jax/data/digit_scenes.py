@@ -1,0 +1,156 @@
+"""Digits strewn over a canvas: scenes of which one knows how many of each digit there are (L section 8).
+
+A scene is a recording along a space-filling curve. Its canvas is cut into square blocks; a block is a frame,
+the blocks follow each other along the curve, one a second, and the samples of a frame are the block's pixels.
+So an event at second `t` is a digit whose centre lies in the t-th block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import functools
+
+import numpy as np
+
+from softloc_jax.data.digits import CLASSES, SIDE, Digits
+from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import SPLITS
+from softloc_jax.hilbert import WindowPath
+
+# Placements that are drawn at a time, until there is one where no two digits overlap.
+_DRAWS = 256
+_MOST_ROUNDS = 200
+
+
+def block_path(canvas_size: tuple[int, int], stride: int, kind: str = "hilbert") -> WindowPath:
+  """The blocks of a canvas along a curve.
+
+  Raises:
+    ValueError: a canvas that is no whole number of blocks high and wide.
+  """
+  if any(side % stride for side in canvas_size):
+    raise ValueError(f"canvas_size is {canvas_size}; expected whole numbers of strides, {stride} pixels")
+  return WindowPath(tuple(canvas_size), (stride, stride), stride, kind=kind)
+
+
+class DigitScenes(Sequence[Recording]):
+  """Scenes that are made when they are asked for, each from the seed, the split and its index alone.
+
+  Args:
+    split: one of `SPLITS`; two splits have no scene in common, and their digits are the caller's to part.
+    digits: what is strewn; every scene draws its digits from all of them, uniformly.
+    num_recordings: how many scenes.
+    canvas_size: height and width in pixels.
+    stride: side of a block in pixels.
+    curve: of `hilbert.CURVES`.
+    min_digits: fewest digits of a scene; their number is uniform.
+    max_digits: most digits of a scene.
+    seed: a non-negative integer.
+
+  Raises:
+    ValueError: an unknown split, a number out of range, or more digits than can be placed.
+  """
+
+  def __init__(
+    self,
+    split: str,
+    digits: Digits,
+    *,
+    num_recordings: int,
+    canvas_size: tuple[int, int] = (96, 96),
+    stride: int = 8,
+    curve: str = "hilbert",
+    min_digits: int = 1,
+    max_digits: int = 5,
+    seed: int = 0,
+  ):
+    if split not in SPLITS:
+      raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    if num_recordings < 1 or seed < 0:
+      raise ValueError(f"num_recordings is {num_recordings} and seed {seed}; expected at least 1 and 0")
+    if not 0 <= min_digits <= max_digits:
+      raise ValueError(f"min_digits is {min_digits} and max_digits {max_digits}; expected 0 <= min <= max")
+    if min(canvas_size) < SIDE or max_digits > np.prod([side // SIDE for side in canvas_size]):
+      raise ValueError(
+        f"canvas_size is {tuple(canvas_size)}; expected room for {max_digits} digits of {SIDE} pixels"
+      )
+    self.split, self.digits, self.seed = split, digits, seed
+    self.path = block_path(canvas_size, stride, curve)
+    self._num_recordings, self._num_digits = num_recordings, (min_digits, max_digits)
+
+  def __len__(self) -> int:
+    return self._num_recordings
+
+  def __getitem__(self, index: int) -> Recording:
+    canvas, corners, labels = self.scene(index)
+    return Recording(
+      id=f"{self.split}-{index:07d}",
+      signal=along(self.path, canvas),
+      sample_rate_hz=float(self.path.stride**2),
+      events=self._events(corners, labels),
+    )
+
+  def scene(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A scene as a picture.
+
+    Returns:
+      canvas: float32 `[height, width]`, 0 to 1.
+      corners: row and column of each digit's upper left pixel, `[n, 2]`.
+      labels: what the digits are, `[n]`.
+
+    Raises:
+      IndexError: there is no such scene.
+    """
+    if not 0 <= index < len(self):
+      raise IndexError(f"scene {index} of {len(self)}")
+    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+    low, high = self._num_digits
+    chosen = rng.integers(len(self.digits.labels), size=rng.integers(low, high + 1))
+    corners = place(rng, len(chosen), self.path.image_size)
+    canvas = np.zeros(self.path.image_size, np.float32)
+    for (row, column), image in zip(corners, self.digits.images[chosen], strict=True):
+      canvas[row : row + SIDE, column : column + SIDE] += image.astype(np.float32) / 255
+    return canvas, corners, self.digits.labels[chosen]
+
+  def _events(self, corners: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    frames = self.path.nearest(corners + (SIDE - 1) / 2)
+    return {
+      name: np.sort(frames[labels == digit]).astype(float)
+      for digit, name in enumerate(CLASSES)
+      if (labels == digit).any()
+    }
+
+
+def place(rng: np.random.Generator, number: int, canvas_size: tuple[int, int]) -> np.ndarray:
+  """Corners `[number, 2]` of digits that do not overlap, uniform over all such placements.
+
+  Raises:
+    ValueError: there seems to be no such placement.
+  """
+  most = np.array(canvas_size) - SIDE
+  for _ in range(_MOST_ROUNDS):
+    corners = rng.integers(0, most + 1, (_DRAWS, number, 2))
+    apart = np.abs(corners[:, :, None] - corners[:, None]).max(axis=-1) >= SIDE
+    valid = np.flatnonzero((apart | np.eye(number, dtype=bool)).all(axis=(1, 2)))
+    if len(valid):
+      return corners[valid[0]]
+  raise ValueError(f"{number} digits on {tuple(canvas_size)} pixels: no placement without overlap was found")
+
+
+def along(path: WindowPath, canvas: np.ndarray) -> np.ndarray:
+  """The pixels of a canvas, block after block: `[height, width] -> [height * width]`."""
+  return path.windows(canvas).reshape(-1)
+
+
+def canvas_of(path: WindowPath, signal: np.ndarray) -> np.ndarray:
+  """The canvas whose pixels `along` has put in a row."""
+  rows, columns = path.grid_size
+  blocks = np.asarray(signal).reshape(len(path), path.stride, path.stride)
+  grid = blocks[_inverse(path)].reshape(rows, columns, path.stride, path.stride)
+  return grid.swapaxes(1, 2).reshape(path.image_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _inverse(path: WindowPath) -> np.ndarray:
+  """The step at each place of the grid, read row by row."""
+  return np.argsort(path.order)

@@ -65,9 +65,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   config.loss = ConfigDict({"name": "count_nll", "max_count": 6})
   config.predict.update({"chunk_s": float(PLACES), "context_s": 0.0, "batch_size": 1})
-  config.decode.update(
-    {"window_s": 1.0, "suppression_s": 2.0, "count_window_s": float(PLACES), "shared": True}
-  )
+  # As many digits as there probably are, wherever on the curve.
+  config.decode.update({"method": "count_posterior", "window_s": float(PLACES), "suppression_s": 0.0})
+  config.decode.update({"count_window_s": float(PLACES), "shared": True})
   config.score_window_s, config.more_score_windows_s = 1.0, ()
   config.model = ConfigDict(
     {

@@ -14,6 +14,7 @@ from small_config import SMALL, small
 
 from configs.misaligned import drums as misaligned_drums
 from configs.weak import digits, drums
+from experiments import scenes
 from softloc_jax import train
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -117,6 +118,10 @@ def test_scenes_that_are_made_when_they_are_drawn(tmp_path):
   ]
   lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
   assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
+  found = scenes.evaluate(config, tmp_path)
+  assert 0 <= found["single_accuracy"] <= 1 and 0 <= found["counts_exact"] <= 1
+  assert [one["seed"] for one in found["replicas"]] == [1]
+  assert (tmp_path / "scenes" / "seed_1.png").stat().st_size > 1000
 
 
 def test_training_lowers_the_loss(trained):

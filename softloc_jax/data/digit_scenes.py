@@ -46,6 +46,8 @@ class DigitScenes(Sequence[Recording]):
     min_digits: fewest digits of a scene; their number is uniform.
     max_digits: most digits of a scene.
     seed: a non-negative integer.
+    in_order: whether scene `i` holds the `i`-th digit for certain: as many scenes as there are digits then
+      show each of them.
 
   Raises:
     ValueError: an unknown split, a number out of range, or more digits than can be placed.
@@ -63,6 +65,7 @@ class DigitScenes(Sequence[Recording]):
     min_digits: int = 1,
     max_digits: int = 5,
     seed: int = 0,
+    in_order: bool = False,
   ):
     if split not in SPLITS:
       raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
@@ -74,7 +77,7 @@ class DigitScenes(Sequence[Recording]):
       raise ValueError(
         f"canvas_size is {tuple(canvas_size)}; expected room for {max_digits} digits of {SIDE} pixels"
       )
-    self.split, self.digits, self.seed = split, digits, seed
+    self.split, self.digits, self.seed, self._in_order = split, digits, seed, in_order
     self.path = block_path(canvas_size, stride, curve)
     self._num_recordings, self._num_digits = num_recordings, (min_digits, max_digits)
 
@@ -106,6 +109,8 @@ class DigitScenes(Sequence[Recording]):
     rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
     low, high = self._num_digits
     chosen = rng.integers(len(self.digits.labels), size=rng.integers(low, high + 1))
+    if self._in_order:
+      chosen[:1] = index % len(self.digits.labels)
     corners = place(rng, len(chosen), self.path.image_size)
     canvas = np.zeros(self.path.image_size, np.float32)
     for (row, column), image in zip(corners, self.digits.images[chosen], strict=True):

@@ -58,6 +58,12 @@ def test_a_scene_depends_on_seed_split_and_index_alone(embedded):
     few[3]
 
 
+def test_every_digit_once(embedded):
+  made = scenes(embedded, num_recordings=len(embedded.labels), min_digits=1, max_digits=1, in_order=True)
+  shown = [made.scene(index)[2].tolist() for index in range(100)]
+  assert shown == embedded.labels[:100, None].tolist()
+
+
 def test_placements_are_uniform():
   rng = np.random.default_rng(0)
   alone = np.concatenate([digit_scenes.place(rng, 1, (32, 30)) for _ in range(3000)])

@@ -116,7 +116,7 @@ class Detector:
       ValueError: a signal with NaN, or with another rate or other channels than the network was trained on.
     """
     recording_lib.validate(recording)
-    recording = condition.condition(recording, **self.config.data.conditioning)
+    recording = condition.condition(recording, **(self.config.data.conditioning or {}))
     checks.check_signal(recording, self.network.extractor)
     probs = self._predictor.probabilities(self._variables, recording.signal)[0]
     times_s, confidence = self._decoder(probs, self._calibration)

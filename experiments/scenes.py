@@ -15,17 +15,19 @@ from absl import app, flags, logging
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+import scipy.special
 
-from softloc_jax import checkpoints, data, evaluation, predict, scene_plots, scene_scores, train
+from softloc_jax import checkpoints, data, evaluation, scene_plots, scene_scores, train
 from softloc_jax.data.digit_scenes import DigitScenes
 from softloc_jax.data.digits import SIDE
-from softloc_jax.network import Network
+from softloc_jax.network import Network, Variables
 from softloc_jax.scene_scores import Objects
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
 # Half a digit: a box that is further off shows something else.
 WITHIN_PX = SIDE / 2
 NUM_DRAWN = 12
+_BATCH = 64
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
@@ -33,18 +35,17 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
   network = Network.from_config(config)
   state, notes = train.restore_reported(config, workdir, network)
   scenes = data.load(config.data)["test"]
-  predictor = predict.Predictor.from_config(network, config.predict)
   decoder = evaluation.Decoder(config.decode, network.classes, network.extractor.frame_rate_hz)
   replicas = []
   for replica, fields in enumerate(notes["calibration"]):
-    variables = jax.tree.map(lambda leaf, at=replica: leaf[at : at + 1], state.variables)
-    listen = _Seen(predictor, variables)
+    variables = jax.tree.map(lambda leaf, at=replica: leaf[at], state.variables)
     calibration = evaluation.Calibration(**fields)
-    found = [to_objects(decoder(listen(one), calibration)[0], scenes) for one in scenes]
+    probs = _probabilities(network, variables, scenes)
+    found = [to_objects(decoder(one, calibration)[0], scenes) for one in probs]
     true = [true_objects(scenes, number) for number in range(len(scenes))]
     replicas.append(
       scene_scores.score(found, true, within=WITHIN_PX)
-      | {"single_accuracy": _single_accuracy(scenes, listen), "seed": config.seed + replica}
+      | {"single_accuracy": _single_accuracy(network, variables, scenes), "seed": config.seed + replica}
     )
     canvases = [scenes.scene(number)[0] for number in range(min(NUM_DRAWN, len(scenes)))]
     drawn = slice(len(canvases))
@@ -56,17 +57,19 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
   }
 
 
-class _Seen:
-  """Probabilities of a recording, `[T, C]`."""
+def _probabilities(network: Network, variables: Variables, scenes: DigitScenes) -> list[np.ndarray]:
+  """Event probabilities of each scene, `[T, C]`; many scenes at a time."""
+  apply = jax.jit(network.apply)
+  found = []
+  for first in range(0, len(scenes), _BATCH):
+    signals = [scenes[number].signal for number in range(first, min(first + _BATCH, len(scenes)))]
+    filled = np.zeros((_BATCH, len(signals[0]), 1), np.float32)  # one shape to compile
+    filled[: len(signals), :, 0] = signals
+    found += list(scipy.special.expit(np.asarray(apply(variables, filled)))[: len(signals)])
+  return found
 
-  def __init__(self, predictor: predict.Predictor, variables):
-    self._predictor, self._variables = predictor, variables
 
-  def __call__(self, recording: data.Recording) -> np.ndarray:
-    return self._predictor.probabilities(self._variables, recording.signal)[0]
-
-
-def _single_accuracy(scenes: DigitScenes, seen: _Seen) -> float:
+def _single_accuracy(network: Network, variables: Variables, scenes: DigitScenes) -> float:
   digits = scenes.digits
   alone = DigitScenes(
     "test",
@@ -80,7 +83,7 @@ def _single_accuracy(scenes: DigitScenes, seen: _Seen) -> float:
     seed=scenes.seed,
     in_order=True,
   )
-  return scene_scores.single_accuracy([seen(one) for one in alone], digits.labels)
+  return scene_scores.single_accuracy(_probabilities(network, variables, alone), digits.labels)
 
 
 def to_objects(times_s: Mapping[str, np.ndarray], scenes: DigitScenes) -> Objects:

@@ -14,7 +14,6 @@ from jax import Array
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
-import scipy.fft
 
 # What a Fourier transform there and back costs for a value, in multiplications of a matrix product:
 # experiments/benchmark.py has 300 to 700 on a CPU. On accelerators matrix products are cheaper still; that
@@ -125,8 +124,13 @@ def _by_blocks(values: Array, softness: ArrayLike, block: int) -> Array:
 def _by_fft(values: Array, softness: ArrayLike) -> Array:
   """Circular convolution, long enough that nothing comes round: size >= 2 T - 1."""
   num_frames = values.shape[-2]
-  size = scipy.fft.next_fast_len(2 * num_frames - 1, real=True)
+  size = _fast_length(2 * num_frames - 1)
   frames = jnp.arange(size, dtype=values.dtype)
   kernel = gaussian_kernel(jnp.minimum(frames, size - frames), softness).astype(values.dtype)
   spectrum = jnp.fft.rfft(kernel) * jnp.fft.rfft(jnp.swapaxes(values, -1, -2), n=size)
   return jnp.swapaxes(jnp.fft.irfft(spectrum, n=size)[..., :num_frames], -1, -2)
+
+
+def _fast_length(least: int) -> int:
+  """A length of that many or a few more that is a power of two, or 3 or 5 times one."""
+  return min(factor << (-(-least // factor) - 1).bit_length() for factor in (1, 3, 5))

@@ -15,7 +15,7 @@ PACKAGE = REPO / "softloc_jax"
 # Pure functions: arrays in, arrays out. Users take these into their own projects.
 PURE = {
   *("events", "poisson_binomial", "contour", "smoothing", "losses"),
-  *("noise", "decode", "thresholds", "matching"),
+  *("noise", "decode", "thresholds", "matching", "hilbert"),
 }
 # Imported inside the functions that use them, all over the package: they are slow to load, or optional.
 LAZY = {
@@ -145,7 +145,8 @@ def test_imports_point_one_way(name):
     assert not any(within(module, "softloc_jax.data") for module in found)
   if within(name, "softloc_jax.data"):
     above = {module for module in found if within(module, "softloc_jax")}
-    assert all(within(module, "softloc_jax.data") or module == "softloc_jax.events" for module in above)
+    numbers = ("softloc_jax.events", "softloc_jax.hilbert")
+    assert all(within(module, "softloc_jax.data") or module in numbers for module in above)
   if name != "softloc_jax.checkpoints":
     assert "orbax" not in roots(found)
 

@@ -57,12 +57,13 @@ def check_builds(config):
     }
     loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
     predict.Predictor.from_config(network, config.predict)
-    evaluation.Decoder(config.decode, network.classes, rate_hz)
     return loss_fn(logits, batch, jnp.zeros((), jnp.int32))
 
   found = jax.eval_shape(per_class, jax.random.key(0))
   assert found.shape == (2, len(config.data.classes))
   train_step.make_optimizer(config.optimizer, config.num_steps)
+  network = Network.from_config(config)
+  evaluation.Decoder(config.decode, network.classes, network.extractor.frame_rate_hz)
   check_augments(config)
 
 

@@ -174,3 +174,11 @@ def test_an_unknown_method_is_named():
 def test_no_softness_at_all_is_refused(softness):
   with pytest.raises(ValueError, match=f"softness is {softness}; expected a finite number of frames, 0 or"):
     smoothing.gaussian_smooth(np.ones((3, 1)), softness)
+
+
+def test_lengths_of_fourier_transforms():
+  for least in range(1, 3000):
+    found = smoothing._fast_length(least)
+    assert least <= found <= max(1.34 * least, least + 1)
+    odd = found // (found & -found)
+    assert odd in (1, 3, 5)

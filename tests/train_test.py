@@ -66,12 +66,13 @@ def test_replicas_equal_single_trainings(trained, tmp_path):
 
 
 def test_runs_of_a_cross_validation_are_trained_together(tmp_path):
-  together = small(drums.get_config("synthetic,num_replicas=2"), split_by="seed")
+  short = {"num_steps": 12, "eval_every": 12}
+  together = small(drums.get_config("synthetic,num_replicas=2"), split_by="seed", **short)
   results = train.train_and_evaluate(together, tmp_path / "together")
   losses = [json.loads(line) for line in (tmp_path / "together" / "metrics.jsonl").read_text().splitlines()]
   alone_losses = []
   for seed, found in enumerate(results["replicas"]):
-    single = small(drums.get_config(f"synthetic,seed={seed}"), **{"data.seed": seed})
+    single = small(drums.get_config(f"synthetic,seed={seed}"), **short, **{"data.seed": seed})
     alone = train.train_and_evaluate(single, tmp_path / str(seed))["replicas"][0]
     assert found["f1"] == pytest.approx(alone["f1"], abs=0.02)
     assert found["calibration"]["thresholds"] == pytest.approx(alone["calibration"]["thresholds"], abs=1e-3)

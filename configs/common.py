@@ -18,7 +18,7 @@ def base(name: str) -> ConfigDict:
       "name": name,
       "seed": 0,
       "num_replicas": 1,  # seeds trained together, from `seed` on
-      "split_by": "",  # "seed" or "fold": key of `data` that counts up too, so that each has its own split
+      "split_by": "",  # a key of `data`, "seed", that counts up with them, so that each has its own split
       "omega": 0.8,  # probability of an empty count before training (L15)
       "batch_size": 16,
       "num_steps": 1200,

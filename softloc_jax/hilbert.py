@@ -195,6 +195,17 @@ class WindowPath:
     return np.stack([padded[row : row + height, column : column + width] for row, column in corners])
 
 
+def block_path(canvas_size: tuple[int, int], stride: int, kind: str = "hilbert") -> WindowPath:
+  """The blocks of a canvas along a curve.
+
+  Raises:
+    ValueError: a canvas that is no whole number of blocks high and wide.
+  """
+  if any(side % stride for side in canvas_size):
+    raise ValueError(f"canvas_size is {canvas_size}; expected whole numbers of strides, {stride} pixels")
+  return WindowPath(tuple(canvas_size), (stride, stride), stride, kind=kind)
+
+
 def _check(num_rows: int, num_columns: int) -> None:
   if num_rows < 1 or num_columns < 1:
     raise ValueError(f"the grid is {num_rows} x {num_columns}; expected at least one row and one column")

@@ -176,7 +176,7 @@ def _set_real(config: ConfigDict, num_replicas: int) -> None:
 
 
 def _set_modern(config: ConfigDict) -> None:
-  """About 75 minutes of one core. Wider networks did better on rendered kits that are not in training."""
+  """About an hour of one core."""
   config.model.conv_features = (96,) * 5
   config.num_steps = 4500
 

@@ -8,29 +8,17 @@ So an event at second `t` is a digit whose centre lies in the t-th block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-import functools
 
 import numpy as np
 
 from softloc_jax.data.digits import CLASSES, SIDE, Digits
 from softloc_jax.data.recording import Recording
 from softloc_jax.data.splits import SPLITS
-from softloc_jax.hilbert import WindowPath
+from softloc_jax.hilbert import WindowPath, block_path
 
 # Placements that are drawn at a time, until there is one where no two digits overlap.
 _DRAWS = 256
 _MOST_ROUNDS = 200
-
-
-def block_path(canvas_size: tuple[int, int], stride: int, kind: str = "hilbert") -> WindowPath:
-  """The blocks of a canvas along a curve.
-
-  Raises:
-    ValueError: a canvas that is no whole number of blocks high and wide.
-  """
-  if any(side % stride for side in canvas_size):
-    raise ValueError(f"canvas_size is {canvas_size}; expected whole numbers of strides, {stride} pixels")
-  return WindowPath(tuple(canvas_size), (stride, stride), stride, kind=kind)
 
 
 class DigitScenes(Sequence[Recording]):
@@ -145,17 +133,3 @@ def place(rng: np.random.Generator, number: int, canvas_size: tuple[int, int]) -
 def along(path: WindowPath, canvas: np.ndarray) -> np.ndarray:
   """The pixels of a canvas, block after block: `[height, width] -> [height * width]`."""
   return path.windows(canvas).reshape(-1)
-
-
-def canvas_of(path: WindowPath, signal: np.ndarray) -> np.ndarray:
-  """The canvas whose pixels `along` has put in a row."""
-  rows, columns = path.grid_size
-  blocks = np.asarray(signal).reshape(len(path), path.stride, path.stride)
-  grid = blocks[_inverse(path)].reshape(rows, columns, path.stride, path.stride)
-  return grid.swapaxes(1, 2).reshape(path.image_size)
-
-
-@functools.lru_cache(maxsize=8)
-def _inverse(path: WindowPath) -> np.ndarray:
-  """The step at each place of the grid, read row by row."""
-  return np.argsort(path.order)

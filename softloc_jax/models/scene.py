@@ -141,7 +141,7 @@ class SceneNet(nnx.Module):
     rngs: where the parameters come from.
 
   Raises:
-    ValueError: blocks that are not square, or settings that do not fit together.
+    ValueError: blocks that are not square or do not tile the canvas, or settings that do not fit together.
 
   References:
     L section 8.2.
@@ -166,11 +166,9 @@ class SceneNet(nnx.Module):
   ):
     pixels, channels = frame_shape
     self.stride = round(pixels**0.5)
-    if self.stride**2 != pixels or any(side % self.stride for side in canvas_size):
-      raise ValueError(
-        f"frames of {pixels} pixels and canvas_size {tuple(canvas_size)}; expected square blocks that tile it"
-      )
-    path = hilbert.WindowPath(tuple(canvas_size), (self.stride,) * 2, self.stride, kind=curve)
+    if self.stride**2 != pixels:
+      raise ValueError(f"frames have {pixels} pixels; expected square blocks")
+    path = hilbert.block_path(canvas_size, self.stride, curve)
     self.grid_size, self.order = path.grid_size, tuple(path.order.tolist())
     compute = layers.compute_dtype(dtype)
     given = VGG13 if conv_layers == "vgg13" else conv_layers

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from softloc_jax import hilbert
 from softloc_jax.data import digit_scenes
 from softloc_jax.hilbert import WindowPath
 from softloc_jax.models.scene import VGG13, ConvStack, SceneNet
@@ -82,7 +83,7 @@ def make(**changes):
 @pytest.mark.parametrize("curve", ["hilbert", "boustrophedon"])
 def test_blocks_become_the_image_again(curve):
   model, canvas = make(curve=curve), image(32, 48)[0, ..., 0]
-  path = digit_scenes.block_path((32, 48), 8, curve)
+  path = hilbert.block_path((32, 48), 8, curve)
   frames = digit_scenes.along(path, canvas).reshape(1, -1, 64, 1)
   np.testing.assert_array_equal(model.image(frames)[0, ..., 0], canvas)
   grid = model.convs(image(32, 48))
@@ -108,8 +109,8 @@ def test_logits_along_the_curve(changes, ahead):
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"frame_shape": (60, 1)}, r"frames of 60 pixels and canvas_size \(32, 48\); expected square blocks"),
-    ({"canvas_size": (30, 48)}, "expected square blocks that tile it"),
+    ({"frame_shape": (60, 1)}, "frames have 60 pixels; expected square blocks"),
+    ({"canvas_size": (30, 48)}, r"canvas_size is \(30, 48\); expected whole numbers of strides, 8 pixels"),
     ({"conv_layers": (4, "pool")}, "stride is 8; the layers reach 2, expected layers that reach it exactly"),
     ({"conv_layers": ("max",)}, "conv_layers has 'max'; expected a number, 'pool' or"),
     ({"conv_norm": "layer"}, "conv_norm is 'layer'; expected 'batch' or None"),

@@ -12,21 +12,26 @@ import sys
 
 from absl import app, flags, logging
 
-from experiments import drums_table, ecg_table, piano_tables
+from experiments import digits_table, drums_table, ecg_table, golf_table, piano_tables
 
 TABLES = {
   "ecg": ecg_table.make,
   "drums": drums_table.make,
   "piano_counts": piano_tables.make_counts,
   "piano_misaligned": piano_tables.make_misaligned,
+  "golf": golf_table.make,
+  "digits": digits_table.make,
 }
-SIZED = ("piano_counts", "piano_misaligned")
+SIZED = ("piano_counts", "piano_misaligned", "golf", "digits")
 
 _TABLE = flags.DEFINE_enum("table", None, list(TABLES), "Which table.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
-_SIZE = flags.DEFINE_string("size", "cpu", "For the piano tables: cpu, paper, modern or modern_causal.")
+_SIZE = flags.DEFINE_string(
+  "size", "cpu", "Piano tables: cpu, paper, modern or modern_causal; golf and digits: cpu or paper."
+)
 _NOISE_MS = flags.DEFINE_list("noise_ms", None, "Which columns of piano_misaligned, in ms; none for all.")
+_SPLITS = flags.DEFINE_list("splits", None, "Which test splits of golf, 1 to 4; none for all.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
   "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
@@ -46,7 +51,11 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"--size={_SIZE.value}: expected none, as --table={_TABLE.value} has one size")
   if _NOISE_MS.value and _TABLE.value != "piano_misaligned":
     raise app.UsageError(f"--noise_ms: expected none, as --table={_TABLE.value} has no such columns")
+  if _SPLITS.value and _TABLE.value != "golf":
+    raise app.UsageError(f"--splits: expected none, as --table={_TABLE.value} has none")
   try:
+    if _SPLITS.value:
+      make = functools.partial(make, splits=[int(split) for split in _SPLITS.value])
     if _NOISE_MS.value:
       make = functools.partial(make, noise_ms=[int(level_ms) for level_ms in _NOISE_MS.value])
     text = make(_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)

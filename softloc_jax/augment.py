@@ -1,5 +1,7 @@
 """Augmentation of batches inside the training step: pure, jitted, seeded by a key, different for every clip.
 
+Here are those of sounds and other signals; those of videos are in `video_augment`.
+
 A batch is a dict of what `input_pipeline.Crops` yields, batched: `signal [B, N, channels]`,
 `labels [B, T, C]`, `counts [B, C]`, `where [B, T]` (the counted window), `labelled [B, C]`. Every
 augmentation is a function `f(key, batch, *, ...) -> batch`; `from_config` chains those that a config names
@@ -24,7 +26,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from softloc_jax import acoustics, features, input_pipeline, playback
+from softloc_jax import acoustics, features, input_pipeline, playback, video_augment
 from softloc_jax.acoustics import Range
 
 Batch = Mapping[str, Array]
@@ -179,6 +181,9 @@ class Augmentation:
       batch = {**batch, "signal": acoustics.through_effects(batch["signal"], rate_hz, effects)}
     if "gain" in on:
       batch = gain(keys["gain"], batch, **on["gain"])
+    for name, function in (("flip", video_augment.flip), ("warp", video_augment.warp)):
+      if name in on:
+        batch = function(keys[name], batch, extractor=self.extractor, **on[name])
     return batch
 
 
@@ -205,6 +210,11 @@ def from_config(
   settings = {name: dict(value) for name, value in dict(config or {}).items() if value is not None}
   for name, arguments in settings.items():
     _check_arguments(name, arguments)
+  for name in settings:
+    if (name in _FOR_VIDEOS) != isinstance(extractor, features.VideoFrames):
+      raise ValueError(
+        f"augment has {name!r}, which the features, {type(extractor).__name__}, are not made for"
+      )
   factors = _factors(settings)
   if (windows.max_frames - 1) / factors[0] > windows.crop_frames - 1:
     raise ValueError(
@@ -251,6 +261,8 @@ _FUNCTIONS = {
   "change_rate": (change_rate,),
   "shift_pitch": (shift_pitch,),
   "gain": (gain,),
+  "flip": (video_augment.flip,),
+  "warp": (video_augment.warp,),
 }
 # What a config may set, and the lowest value that makes sense.
 _RANGES = {
@@ -266,7 +278,11 @@ _LOWEST = _RANGES | {
   "low_hz": 1e-3,
   "semitones": 0,
   "detune_semitones": 0.0,
+  "rotation_deg": 0.0,
+  "shear_deg": 0.0,
 }
+# Which features an augmentation is for.
+_FOR_VIDEOS = ("flip", "warp")
 
 
 def _factors(settings: Mapping[str, Mapping[str, Any]]) -> Range:

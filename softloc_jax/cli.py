@@ -41,7 +41,7 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
 @click.pass_obj
 def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, length_s) -> None:
-  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea) as CSV, with a figure."""
+  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos) as CSV, with a figure."""
   from softloc_jax import detector
 
   try:

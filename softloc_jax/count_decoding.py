@@ -87,7 +87,8 @@ def _survival(p: np.ndarray, borders: np.ndarray) -> np.ndarray:
   survival = []
   for first in range(0, len(logits), _BATCH):
     some, real = logits[first : first + _BATCH], where[first : first + _BATCH]
-    fill = ((0, _BATCH - len(some)), (0, -longest % 64))
+    size = min(_BATCH, 1 << (len(some) - 1).bit_length())
+    fill = ((0, size - len(some)), (0, -longest % 64))
     log_pmf = poisson_binomial.log_pmf(np.pad(some, fill), max_count=_MOST, where=np.pad(real, fill))
     pmf = np.exp(np.asarray(log_pmf, dtype=np.float64))[: len(some)]
     survival.append(np.minimum(pmf[:, ::-1].cumsum(1)[:, ::-1][:, 1:], 1.0))

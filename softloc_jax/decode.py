@@ -242,6 +242,41 @@ def peak_pick(heatmap, *, softness: float, threshold=0.3) -> Detections | list[D
   return by_class(decode_one, heatmap, threshold)
 
 
+def one_each(probs, *, window: float = 0.0, threshold=0.5) -> Detections | list[Detections]:
+  """The one event of a class that happens exactly once: where it is most probable.
+
+  Args:
+    probs: event probabilities, `[T]` or `[T, C]`.
+    window: in frames; the highest mass within so many frames on each side wins, and its centre of gravity is
+      the event. 0 takes the most probable frame, as the papers do for golf swings.
+    threshold: of no effect, as there is always an event; where other decoders have theirs.
+
+  Returns:
+    Detections of `[T]`, or a list of them, one per class, of `[T, C]`; of nothing, none. The confidence is
+    the mass, at most 1.
+
+  Raises:
+    ValueError: a negative window, values that are not finite.
+
+  >>> one_each([0.1, 0.2, 0.7, 0.1, 0.4]).frames
+  array([2.])
+  """
+  probs = _finite("probs", probs)
+  half = int(_nonnegative("window", window))
+  offsets = np.arange(-half, half + 1)
+
+  def decode_one(p, _):
+    if not len(p):
+      return Detections(np.zeros(0), np.zeros(0))
+    mass = np.convolve(np.pad(p, half), np.ones(2 * half + 1), mode="valid")
+    centre = int(np.argmax(mass))
+    around = np.pad(p, half)[centre + offsets + half]
+    moved = around @ offsets / mass[centre] if mass[centre] > 0 else 0.0
+    return Detections(np.array([centre + moved]), np.array([min(mass[centre], 1.0)]))
+
+  return by_class(decode_one, probs, threshold)
+
+
 def from_counts(logits, counts, *, where=None, suppression: float = 0.0) -> Detections | list[Detections]:
   """The most probable events of a sequence whose number of events is known.
 

@@ -11,8 +11,18 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from softloc_jax import checkpoints, checks, evaluation, plots, predict, pretrained, train
-from softloc_jax.data import condition, event_files, mitdb, signal_files
+from softloc_jax import (
+  checkpoints,
+  checks,
+  evaluation,
+  features,
+  plots,
+  predict,
+  pretrained,
+  train,
+  video_plots,
+)
+from softloc_jax.data import condition, event_files, mitdb, signal_files, video_files
 from softloc_jax.data import recording as recording_lib
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
@@ -46,7 +56,13 @@ class Detection:
     event_files.write_events(path, self.times_s, self.confidence, overwrite=overwrite)
 
   def plot(self, path: str | os.PathLike, *, start_s: float = 0.0, length_s: float = 10.0) -> None:
-    """Draws a stretch of the signal with its probabilities and events."""
+    """Draws a stretch of the signal with its probabilities and events; of a video, its events' frames."""
+    if isinstance(self.network.extractor, features.VideoFrames):
+      signal, size = self.recording.signal, self.network.extractor.frame_size
+      video_plots.save_moments(
+        path, np.reshape(signal, (len(signal), *size, 3)), self.times_s, self.confidence
+      )
+      return
     plots.save_recording(
       path,
       self.recording,
@@ -116,18 +132,23 @@ class Detector:
       ValueError: a signal with NaN, or with another rate or other channels than the network was trained on.
     """
     recording_lib.validate(recording)
-    recording = condition.condition(recording, **(self.config.data.conditioning or {}))
+    if self.config.data.conditioning is not None:
+      recording = condition.condition(recording, **self.config.data.conditioning)
     checks.check_signal(recording, self.network.extractor)
     probs = self._predictor.probabilities(self._variables, recording.signal)[0]
     times_s, confidence = self._decoder(probs, self._calibration)
     return Detection(recording, times_s, confidence, probs, self.network)
 
   def detect_file(self, path: str | os.PathLike) -> Detection:
-    """Events of a wav, flac, ogg, mp3, npz, csv or WFDB (.hea) file.
+    """Events of a wav, flac, ogg, mp3, npz, csv or WFDB (.hea) file; of a video, in frames.
 
     Raises:
       FileNotFoundError, ValueError: a file that is missing or cannot be read.
     """
     path = pathlib.Path(path)
+    extractor = self.network.extractor
+    if isinstance(extractor, features.VideoFrames):
+      frames = video_files.read(path, square=extractor.frame_size[0])
+      return self.detect(Recording(path.stem, frames.reshape(len(frames), -1), extractor.sample_rate_hz, {}))
     read = mitdb.read_lead if path.suffix == ".hea" else signal_files.read_signal
     return self.detect(Recording(path.stem, *read(path), events={}))

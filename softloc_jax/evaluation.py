@@ -35,8 +35,8 @@ class Decoder:
   """Event probabilities to events in seconds, as a config says.
 
   Args:
-    config: `method` ("threshold", "mass", "count_posterior" or "peak_pick"), `suppression_s`, `window_s`
-      (mass: of an event; count_posterior: of the counts),
+    config: `method` ("threshold", "mass", "count_posterior", "peak_pick" or "one_each"), `suppression_s`,
+      `window_s` (mass, one_each: of an event; count_posterior: of the counts),
       `softness_s` (peak_pick), `count_window_s` (threshold choice), `align_softness_s` (0 where labels
       hold no times) and `align_max_s` (offset), `shared` (whether all classes have one threshold and one
       offset: for classes of one kind, such as pitches, many of which are rare).
@@ -60,6 +60,7 @@ class Decoder:
         window=config.window_s * frame_rate_hz,
       ),
       "peak_pick": functools.partial(decode.peak_pick, softness=config.softness_s * frame_rate_hz),
+      "one_each": functools.partial(decode.one_each, window=config.window_s * frame_rate_hz),
     }
     if config.method not in methods:
       raise ValueError(f"decode.method is {config.method!r}; expected one of {', '.join(methods)}")
@@ -179,6 +180,24 @@ def score(
   return scores
 
 
+def protocol_scores(
+  name: str, estimates: Sequence[Events], recordings: Sequence[Recording]
+) -> dict[str, float]:
+  """What a benchmark scores by, beside what every experiment does: "golf_pce", or "" for nothing.
+
+  Raises:
+    ValueError: another name.
+  """
+  if not name:
+    return {}
+  if name != "golf_pce":
+    raise ValueError(f"protocol is {name!r}; expected 'golf_pce' or ''")
+  # One event of each class; where none was found, the first frame stands for it.
+  frames = [[next(iter(one[event]), 0.0) for event in metrics.GOLF_EVENTS] for one in estimates]
+  true = [[one.times_s(event)[0] for event in metrics.GOLF_EVENTS] for one in recordings]
+  return metrics.golf_pce(frames, true)
+
+
 def _f1_of(scores: Mapping[str, float], suffix: str) -> dict[str, float]:
   """`f1` and `f1_recordings`, of all and of each class, under a name with a suffix."""
   names = {key: key.split("/") for key in scores}
@@ -236,8 +255,9 @@ def evaluate_replicas(
       more_windows_s=config.more_score_windows_s,
       official_shift_s=config.official_shift_s,
     )
+    overall = scores(estimates, own) | protocol_scores(config.get("protocol", ""), estimates, own)
     alone = {one.id: scores([times], [one]) for one, times in zip(own, estimates, strict=True)}
-    results.append(scores(estimates, own) | {"calibration": calibration._asdict(), "recordings": alone})
+    results.append(overall | {"calibration": calibration._asdict(), "recordings": alone})
   return results
 
 

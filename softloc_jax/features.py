@@ -18,6 +18,9 @@ import numpy as np
 
 from softloc_jax import mel
 
+# Of red, green and blue.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 @dataclasses.dataclass(frozen=True)
 class SignalFrames:
@@ -88,6 +91,52 @@ class SampleBlocks:
 
 
 @dataclasses.dataclass(frozen=True)
+class VideoFrames:
+  """Frames of a video, as bytes, less a mean and over a spread: `[..., N, H W 3] -> [..., N, H W, 3]`.
+
+  Attributes:
+    frame_size: height and width in pixels.
+    sample_rate_hz: frames per second; 1 where time is counted in frames.
+    mean: of red, green and blue, between 0 and 1; ImageNet's unless said otherwise.
+    std: likewise.
+
+  >>> VideoFrames(frame_size=(8, 6))(jnp.zeros((5, 144), jnp.uint8)).shape
+  (5, 48, 3)
+  """
+
+  frame_size: tuple[int, int]
+  sample_rate_hz: float = 1.0
+  mean: tuple[float, float, float] = IMAGENET_MEAN
+  std: tuple[float, float, float] = IMAGENET_STD
+
+  @property
+  def num_channels(self) -> int:
+    """Values of a frame."""
+    return 3 * self.frame_size[0] * self.frame_size[1]
+
+  @property
+  def frame_rate_hz(self) -> float:
+    return self.sample_rate_hz
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Bins and channels of a frame."""
+    return self.frame_size[0] * self.frame_size[1], 3
+
+  def sample_range(self, start_frame: int, num_frames: int) -> tuple[int, int]:
+    """First sample and number of samples that the frames are made of."""
+    return start_frame, num_frames
+
+  def num_frames(self, num_samples: int) -> int:
+    """Frames whose centre lies inside a recording."""
+    return num_samples
+
+  def __call__(self, signal: Array) -> Array:
+    pixels = jnp.asarray(signal, jnp.float32).reshape(*signal.shape[:-1], *self.shape)
+    return (pixels / 255 - np.float32(self.mean)) / np.float32(self.std)
+
+
+@dataclasses.dataclass(frozen=True)
 class LogMel(mel.MelBands):
   """Log-mel spectrogram and its difference over time: `[..., N, 1] -> [..., T, num_mels, 2]`.
 
@@ -154,11 +203,11 @@ class ReferenceLogMel(mel.MelBands):
     return self.scale * jnp.stack([inner - mean, self._difference(level)], axis=-1)
 
 
-FeatureExtractor = SignalFrames | SampleBlocks | LogMel | ReferenceLogMel
+FeatureExtractor = SignalFrames | SampleBlocks | VideoFrames | LogMel | ReferenceLogMel
 
 
 def from_config(config: Any) -> FeatureExtractor:
-  """The extractor that `config.kind` names ("signal", "blocks", "log_mel", "reference_log_mel").
+  """The extractor that `config.kind` names ("signal", "blocks", "video", "log_mel", "reference_log_mel").
 
   The other keys are its arguments.
 
@@ -171,6 +220,7 @@ def from_config(config: Any) -> FeatureExtractor:
   kinds = {
     "signal": SignalFrames,
     "blocks": SampleBlocks,
+    "video": VideoFrames,
     "log_mel": LogMel,
     "reference_log_mel": ReferenceLogMel,
   }

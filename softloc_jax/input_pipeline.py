@@ -248,12 +248,15 @@ def _all_frames(recording: Recording, frame_rate_hz: float) -> np.ndarray:
 
 
 def cut_signal(signal: np.ndarray, first: int, num_samples: int) -> np.ndarray:
-  """Samples `[first, first + num_samples)` as `[num_samples, channels]`, zeros beyond the recording."""
-  signal = signal[:, None] if signal.ndim == 1 else signal
+  """Samples `[first, first + num_samples)` as `[num_samples, channels]`, zeros beyond the recording.
+
+  They are float32, or bytes if the signal's are.
+  """
   start, stop = max(first, 0), max(min(first + num_samples, len(signal)), 0)
-  out = np.zeros((num_samples, signal.shape[1]), np.float32)
+  channels = 1 if signal.ndim == 1 else signal.shape[1]
+  out = np.zeros((num_samples, channels), np.uint8 if signal.dtype == np.uint8 else np.float32)
   if start < stop:
-    out[start - first : stop - first] = signal[start:stop]
+    out[start - first : stop - first] = signal[start:stop].reshape(-1, channels)
   return out
 
 

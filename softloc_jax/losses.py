@@ -216,7 +216,7 @@ def softmax_cross_entropy(
 
   Args:
     logits: `[..., T, C + 1]`, the last one for "no event".
-    labels: `[..., T, C]`, at most one class a frame; a frame without any is "no event".
+    labels: `[..., T, C]`; a frame without any event is "no event", one with several is each of them.
     class_weights: `[C + 1]`; SwingNet uses 1/8 for events and 1/35 for "no event". None weighs all 1.
     where: `[..., T]`.
     reduce_fn: how to reduce `[..., C + 1]`.
@@ -234,7 +234,7 @@ def softmax_cross_entropy(
       f"logits have {logits.shape[-1]} classes and labels {labels.shape[-1]}; "
       "expected one more logit, for no event"
     )
-  none = 1 - jnp.sum(labels, axis=-1, keepdims=True)
+  none = jnp.maximum(1 - jnp.sum(labels, axis=-1, keepdims=True), 0)
   target = jnp.concatenate([labels, none], axis=-1)
   weights = 1.0 if class_weights is None else jnp.asarray(class_weights, logits.dtype)
   return _sum_time(-weights * target * jax.nn.log_softmax(logits), where, reduce_fn)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from flax import nnx
 import jax
 from jax import Array
+import jax.numpy as jnp
 
 from softloc_jax import events, features, input_pipeline, models
 
@@ -78,13 +79,24 @@ class Network:
     return Variables(params, stats)
 
   def apply(self, variables: Variables, signal: Array) -> Array:
-    """Logits of the frames that a batch of cut signals holds: `[B, N, channels] -> [B, T, C]`."""
+    """Logits of the frames that a batch of cut signals holds: `[B, N, channels] -> [B, T, C]`.
+
+    Of classes that exclude each other (`config.exclusive`), each against all others and no event.
+    """
+    logits = self.model(variables)(self.extractor(signal))
+    return _against_the_rest(logits) if self.config.get("exclusive", False) else logits
+
+  def model(self, variables: Variables) -> nnx.Module:
+    """The model with these variables, for use rather than training; frames of features to logits."""
     model = self._merge(variables)
     model.eval()
-    return model(self.extractor(signal))
+    return model
 
   def apply_in_training(self, variables: Variables, signal: Array, key: Array) -> tuple[Array, Any]:
-    """Logits as of a training step, with dropout by the key, and the batch statistics after it."""
+    """Logits as of a training step, with dropout by the key, and the batch statistics after it.
+
+    Of classes that exclude each other `[B, T, C + 1]`, the last for no event.
+    """
     model = self._merge(variables)
     model.train()
     nnx.reseed(model, policy="match_shape", default=key)  # banded networks have a key for each band
@@ -97,7 +109,15 @@ class Network:
 
 
 def _split(config, extractor, classes, bias, key):
+  settings = dict(config)
+  num_logits = len(classes) + bool(settings.pop("exclusive", False))
   model = models.from_config(
-    config, frame_shape=extractor.shape, num_classes=len(classes), initial_bias=bias, rngs=nnx.Rngs(key)
+    settings, frame_shape=extractor.shape, num_classes=num_logits, initial_bias=bias, rngs=nnx.Rngs(key)
   )
   return nnx.split(model, nnx.Param, nnx.BatchStat, ...)
+
+
+def _against_the_rest(logits: Array) -> Array:
+  """From logits of a softmax, the last for no event, to those of a sigmoid: `[..., C + 1] -> [..., C]`."""
+  others = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), -jnp.inf, logits[..., None, :])
+  return (logits - jax.nn.logsumexp(others, axis=-1))[..., :-1]

@@ -28,6 +28,7 @@ ARGUMENTS = {
   ),
   "one_sided_smoothing": ("softness_s",),
   "cross_entropy": ("positive_weight",),
+  "softmax_cross_entropy": ("event_weight", "no_event_weight"),
   "widened_cross_entropy": ("width_s",),
   "soft_bootstrap": ("beta",),
   "focal": ("gamma",),
@@ -72,6 +73,8 @@ def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objecti
     return lambda logits, batch, step: losses.count_nll(
       logits, batch["counts"], where=batch["where"], reduce_fn=None, **arguments
     )
+  if name == "softmax_cross_entropy":
+    return _softmax_cross_entropy(**arguments)
   if name == "softloc":
     return _softloc(arguments, frames["softness"], num_steps)
   loss = getattr(losses, name)
@@ -83,6 +86,20 @@ def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objecti
 def mean_over_labelled(per_class: Array, labelled: Array) -> Array:
   """Mean of `[B, C]` over the pairs of sequence and class that have labels; 0 if there are none."""
   return jnp.sum(per_class, where=labelled) / jnp.maximum(jnp.sum(labelled), 1)
+
+
+def _softmax_cross_entropy(event_weight: float, no_event_weight: float) -> Objective:
+  """Logits have one more class, for no event; its part of the loss is shared by the others."""
+
+  def objective(logits: Array, batch: dict[str, Array], step: Array) -> Array:
+    num_classes = batch["labels"].shape[-1]
+    weights = jnp.array([event_weight] * num_classes + [no_event_weight])
+    parts = losses.softmax_cross_entropy(
+      logits, batch["labels"], class_weights=weights, where=batch["where"], reduce_fn=None
+    )
+    return parts[..., :-1] + parts[..., -1:] / num_classes
+
+  return objective
 
 
 def _softloc(arguments: dict[str, float], softness: float, num_steps: int) -> Objective:

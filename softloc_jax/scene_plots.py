@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 
 import numpy as np
@@ -53,3 +53,26 @@ def _box(x: float, y: float, side: float):
   from matplotlib.patches import Rectangle
 
   return Rectangle((x, y), side, side, fill=False, edgecolor=plots.ESTIMATE, linewidth=1)
+
+
+def save_embeddings(path: str | os.PathLike, panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+  """Draws things as points in the plane, side by side, in the colour of their label.
+
+  Args:
+    path: picture file.
+    panels: title -> places `[n, 2]` and labels `[n]`.
+  """
+  from matplotlib import colormaps
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(4.6 * len(panels), 4.6), layout="constrained")
+  for axis, (title, (places, labels)) in zip(
+    figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+  ):
+    for number, label in enumerate(np.unique(labels)):
+      some = places[labels == label]
+      color = colormaps["tab10"](number % 10)
+      axis.scatter(*some.T, s=6, color=color)
+      axis.text(*np.median(some, axis=0), str(label), fontsize=12, weight="bold", ha="center", va="center")
+    axis.set(title=title, xticks=(), yticks=())
+  plots.save(figure, path)

@@ -22,6 +22,7 @@ from softloc_jax import (
   checkpoints,
   checks,
   data,
+  encoder_weights,
   evaluation,
   input_pipeline,
   objective,
@@ -217,6 +218,9 @@ class _Run:
     saved = checkpoints.Checkpoints(self.workdir, best_metric=BEST_METRIC)
     try:
       done = saved.latest_step or 0
+      if not done and config.get("encoder_weights"):
+        given = encoder_weights.load(state.variables, config.encoder_weights)
+        state = state.replace(variables=jax.device_put(given, train_step.everywhere(self.mesh)))
       if done:
         state, _ = saved.restore(done, state, iterator)
         logging.warning("resuming %s at step %d", self.workdir, done)

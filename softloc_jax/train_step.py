@@ -61,7 +61,7 @@ def init_state(
   variables = jax.jit(jax.vmap(network.init))(jnp.stack([jax.random.key(seed) for seed in seeds]))
   opt_state = jax.vmap(optimizer.init)(variables.params)
   state = TrainState(step=jnp.zeros((), jnp.int32), variables=variables, opt_state=opt_state)
-  return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+  return jax.device_put(state, everywhere(mesh))
 
 
 def make_train_step(
@@ -100,8 +100,13 @@ def make_train_step(
     )
     return TrainState(state.step + 1, variables, opt_state), scalars
 
-  everywhere, split = NamedSharding(mesh, PartitionSpec()), batch_sharding(mesh)
-  return jax.jit(train_step, in_shardings=(everywhere, split), out_shardings=everywhere, donate_argnums=0)
+  copied, split = everywhere(mesh), batch_sharding(mesh)
+  return jax.jit(train_step, in_shardings=(copied, split), out_shardings=copied, donate_argnums=0)
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+  """A copy on each device."""
+  return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

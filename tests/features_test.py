@@ -160,7 +160,7 @@ def test_from_config_builds_what_it_names():
 @pytest.mark.parametrize(
   ("config", "message"),
   [
-    ({"kind": "mfcc"}, "features.kind is 'mfcc'; expected one of signal, blocks, log_mel, reference_log_mel"),
+    ({"kind": "mfcc"}, "features.kind is 'mfcc'; expected one of signal, blocks, video, log_mel"),
     ({"sample_rate_hz": 1.0}, "features.kind is None"),
     (
       {"kind": "signal", "sample_rate_hz": 1.0, "num_mels": 3},

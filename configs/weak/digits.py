@@ -9,6 +9,9 @@ places, 8 pixels apart; "time" in what is written is the number of the place.
   python -m experiments.train --config=configs/weak/digits.py:mnist,data_dir=PATH --workdir=DIR
 
 `size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU).
+
+With `alone=True` each digit has a canvas of its own, a single place: its count is its label, and the same
+convolutions learn with full supervision. That is the classifier to compare with.
 """
 
 from ml_collections import ConfigDict
@@ -20,12 +23,13 @@ VARIANTS = ("embedded", "mnist", "tfds")
 SIZES = ("cpu", "paper")
 CANVAS, STRIDE = 96, 8
 PLACES = (CANVAS // STRIDE) ** 2
+WINDOW = 32  # pixels that VGG-13 needs
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `SOURCE,size=...,seed=...,num_replicas=...,data_dir=...,curve=hilbert|moore|boustrophedon`."""
+  """Config of `SOURCE,size=...,seed=...,num_replicas=...,data_dir=...,alone=...,curve=...`."""
   args = common.parse_arg(
-    arg, variants=VARIANTS, size="cpu", seed=0, num_replicas=1, data_dir="", curve="hilbert"
+    arg, variants=VARIANTS, size="cpu", seed=0, num_replicas=1, data_dir="", alone=False, curve="hilbert"
   )
   if args.size not in SIZES:
     raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
@@ -77,11 +81,32 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "conv_layers": ((5, 2, 16), (3, 2, 32), (3, 2, 64), 64),
       "recurrent": "lstm",
       "recurrent_units": 48,
+      "bidirectional": True,  # a place is before another only by convention
       "dense_units": 24,
     }
   )
-  config.batch_size, config.num_steps, config.eval_every = 32, 4000, 1000
+  config.batch_size, config.num_steps, config.eval_every = 32, 8000, 1000
   if args.size == "paper":
     config.model.conv_layers = "vgg13"
     config.num_steps, config.eval_every = 50_000, 5000
+  if args.alone:
+    _set_alone(config)
   return config.lock()
+
+
+def _set_alone(config: ConfigDict) -> None:
+  """One digit in the middle of one window, and what it is."""
+  side = WINDOW
+  for part in (config.data, config.model):
+    part.canvas_size = (side, side)
+  config.data.update({"stride": side, "min_digits": 1, "max_digits": 1, "num_test": 5000})
+  config.features.update({"sample_rate_hz": float(side**2), "frame_samples": side**2})
+  config.window.update({"min_s": 1.0, "max_s": 1.0})
+  config.predict.chunk_s = 1.0
+  config.decode.update({"method": "threshold", "count_window_s": 1.0})
+  config.loss = ConfigDict({"name": "cross_entropy", "positive_weight": 1.0})
+  config.model.recurrent = None
+  if config.model.conv_layers != "vgg13":  # whose windows are of this size
+    config.model.conv_layers = (*config.model.conv_layers, "pool", "pool")
+  config.batch_size, config.num_figures = 128, 0
+  config.num_steps, config.eval_every = 4000, 2000

@@ -136,6 +136,17 @@ def enst_drums(config: Any) -> BySplit:
   return _prepared(config, tracks.random_split(items, config.seed), options)
 
 
+def golfdb(config: Any) -> BySplit:
+  """GolfDB's clips; `test_split` is the fold."""
+  return _golf(config, {})
+
+
+def golf_rendered(config: Any) -> BySplit:
+  """Drawn golf swings with the timing of GolfDB's; `test_split` is the fold."""
+  keys = ("side", "seed", "most_frames", "per_split")
+  return _golf(config, {key: config[key] for key in keys})
+
+
 def folder(config: Any) -> BySplit:
   """One's own recordings; splits as the folder's split.csv says, or else at random by recording."""
   from softloc_jax.data import folder as files
@@ -162,6 +173,8 @@ LOADERS = {
     maps,
     idmt_smt_drums,
     enst_drums,
+    golfdb,
+    golf_rendered,
     folder,
   )
 }
@@ -184,6 +197,25 @@ def _prepared(
     )
     for split, members in items.items()
   }
+
+
+def _golf(config: Any, options: Mapping[str, Any]) -> BySplit:
+  """Clips of a fold of GolfDB, real or drawn."""
+  from softloc_jax.data import builders
+  from softloc_jax.data import golfdb as swings
+
+  # Prepared first: it refuses what does not fit its annotation.
+  recordings = builders.load(
+    config.name,
+    config.data_dir,
+    prepared_dir=config.prepared_dir or None,
+    options=options,
+    in_memory=config.in_memory,
+  )
+  by_id = {one.id: one for one in recordings}
+  known = [one for one in swings.annotations(config.data_dir) if one.id in by_id]
+  by_split = swings.folds(known, config.test_split, held_out=config.held_out)
+  return {split: [by_id[one.id] for one in members] for split, members in by_split.items()}
 
 
 def _rendered(config: Any, data_dir: str, options: Mapping[str, Any]) -> dict[str, Sequence[Recording]]:

@@ -14,7 +14,7 @@ class Recording:
 
   Attributes:
     id: unique name within its data set; predictions are written as `<id>.csv`.
-    signal: float32 samples, `[num_samples]` or `[num_samples, channels]`.
+    signal: float32 samples, `[num_samples]` or `[num_samples, channels]`; of videos, bytes (see `golfdb`).
     sample_rate_hz: samples per second; sample `n` is at `n / sample_rate_hz` s.
     events: class name -> sorted event times in seconds.
     labelled: class name -> whether this recording was annotated for the class
@@ -71,20 +71,15 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
       message names the recording, the value and what was expected.
   """
   name = f"recording {recording.id!r}"
-  signal = np.asarray(recording.signal)
-  if signal.ndim not in (1, 2) or signal.shape[0] == 0:
+  signal = recording.signal
+  if np.ndim(signal) not in (1, 2) or len(signal) == 0:
     raise ValueError(
-      f"{name}: signal has shape {signal.shape}; expected [num_samples] or [num_samples, channels]"
+      f"{name}: signal has shape {np.shape(signal)}; expected [num_samples] or [num_samples, channels]"
     )
   if not recording.sample_rate_hz > 0:
     raise ValueError(f"{name}: sample rate is {recording.sample_rate_hz} Hz; expected a positive number")
-  finite = np.isfinite(signal)
-  if not finite.all():
-    first = int(np.argwhere(~finite)[0][0])
-    raise ValueError(
-      f"{name}: {int((~finite).sum())} samples are NaN or infinite, the first at sample {first}"
-      f" ({first / recording.sample_rate_hz:.3f} s)"
-    )
+  if signal.dtype != np.uint8:  # which is never NaN
+    _check_finite(name, np.asarray(signal), recording.sample_rate_hz)
   for label, times_s in recording.events.items():
     if classes is not None and label not in classes:
       raise ValueError(f"{name}: unknown label {label!r}; expected one of {', '.join(classes)}")
@@ -95,3 +90,13 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
         f"{name}: event {label!r} at {times_s[outside][0]:.3f} s lies outside the recording"
         f" (0 to {recording.duration_s:.3f} s)"
       )
+
+
+def _check_finite(name: str, signal: np.ndarray, sample_rate_hz: float) -> None:
+  finite = np.isfinite(signal)
+  if not finite.all():
+    first = int(np.argwhere(~finite)[0][0])
+    raise ValueError(
+      f"{name}: {int((~finite).sum())} samples are NaN or infinite, the first at sample {first}"
+      f" ({first / sample_rate_hz:.3f} s)"
+    )

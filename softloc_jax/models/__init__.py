@@ -11,8 +11,9 @@ from softloc_jax.models.banded import Banded
 from softloc_jax.models.crnn import CRNN
 from softloc_jax.models.onset_net import OnsetNet
 from softloc_jax.models.scene import SceneNet
+from softloc_jax.models.swingnet import SwingNet
 
-MODELS = {"crnn": CRNN, "onset_net": OnsetNet, "scene": SceneNet}
+MODELS = {"crnn": CRNN, "onset_net": OnsetNet, "scene": SceneNet, "swingnet": SwingNet}
 
 
 def from_config(

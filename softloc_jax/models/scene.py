@@ -38,6 +38,10 @@ class ConvStack(nnx.Module):
     dtype: of the products.
     rngs: where the parameters come from.
 
+  Attributes:
+    offset_px: how far down, and to the right, the centre of what a position sees lies from the centre of its
+      block of `stride` pixels. Padding can not always be the same on both sides.
+
   Raises:
     ValueError: an unknown layer, or strides that never reach `stride`, or step over it.
   """
@@ -57,7 +61,7 @@ class ConvStack(nnx.Module):
       raise ValueError(f"conv_norm is {norm!r}; expected 'batch' or None")
     self.padding = padding
     self.steps: list[tuple] = []  # ("pool", stride, dilation) or ("conv", number)
-    convs, norms, reached, dilation = [], [], 1, 1
+    convs, norms, reached, dilation, offset = [], [], 1, 1, 0.0
     for layer in layers_config:
       kernel, step, features = _parse(layer)
       wanted, step = step, (step if reached * step <= stride else 1)
@@ -75,17 +79,20 @@ class ConvStack(nnx.Module):
             padding=padding,
             use_bias=norm is None,
             dtype=dtype,
+            conv_general_dilated=_of_patches if step == kernel else jax.lax.conv_general_dilated,
             rngs=rngs,
           )
         )
         norms += [nnx.BatchNorm(features, dtype=dtype, rngs=rngs)] if norm == "batch" else []
         in_features = features
+      offset += reached * _off_centre(kernel, step, dilation, padding, pools=features is None)
       reached, dilation = reached * step, dilation * (wanted // step)
     if reached != stride:
       raise ValueError(
         f"stride is {stride}; the layers reach {reached}, expected layers that reach it exactly"
       )
     self.convs, self.norms, self.features = nnx.List(convs), nnx.List(norms), in_features
+    self.offset_px = offset
 
   def __call__(self, x: Array) -> Array:
     for step in self.steps:
@@ -106,6 +113,22 @@ def _parse(layer: Any) -> tuple[int, int, int | None]:
   if not isinstance(layer, str) and len(layer) == 3:
     return tuple(layer)
   raise ValueError(f"conv_layers has {layer!r}; expected a number, 'pool' or (kernel, stride, filters)")
+
+
+def _off_centre(kernel: int, step: int, dilation: int, padding: str, *, pools: bool) -> float:
+  """Centre of what an output sees less that of the `step` inputs that it stands for, in inputs."""
+  reach = (kernel - 1) * dilation
+  before = max(reach + 1 - step, 0) // 2 if padding == "SAME" and not pools else 0
+  return reach / 2 - before - (step - 1) / 2
+
+
+def _of_patches(x: Array, kernel: Array, strides: Sequence[int], padding, **settings) -> Array:
+  """A convolution whose patches do not overlap, as one product: many times as fast on a CPU."""
+  (rows, columns, features_in, features), (_, height, width, _) = kernel.shape, x.shape
+  if settings.get("rhs_dilation", (1, 1)) != (1, 1) or height % rows or width % columns:
+    return jax.lax.conv_general_dilated(x, kernel, strides, padding, **settings)
+  x = x.reshape(len(x), height // rows, rows, width // columns, columns, features_in).swapaxes(2, 3)
+  return x.reshape(*x.shape[:3], -1) @ kernel.reshape(-1, features)
 
 
 def _pool(x: Array, stride: int, dilation: int, padding: str) -> Array:

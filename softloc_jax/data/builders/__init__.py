@@ -24,13 +24,16 @@ within functions.
 """
 
 from softloc_jax.data.builders.data_sets import EnstDrums, IdmtSmtDrums, Maps, MdbDrums
-from softloc_jax.data.builders.loading import BUILDERS, load, prepare
+from softloc_jax.data.builders.loading import BUILDERS, StoredSignal, load, prepare
 from softloc_jax.data.builders.recordings_builder import RecordingsBuilder, RecordingsConfig, recording_of
 from softloc_jax.data.builders.rendered_sets import GrooveRendered, PianoRendered
+from softloc_jax.data.builders.videos import Golfdb, GolfRendered
 
 __all__ = [
   "BUILDERS",
   "EnstDrums",
+  "GolfRendered",
+  "Golfdb",
   "GrooveRendered",
   "IdmtSmtDrums",
   "Maps",
@@ -38,6 +41,7 @@ __all__ = [
   "PianoRendered",
   "RecordingsBuilder",
   "RecordingsConfig",
+  "StoredSignal",
   "load",
   "prepare",
   "recording_of",

@@ -9,9 +9,10 @@ import logging
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
-from softloc_jax.data.builders import data_sets, rendered_sets
+from softloc_jax.data.builders import data_sets, rendered_sets, videos
 from softloc_jax.data.builders.recordings_builder import RecordingsBuilder, RecordingsConfig, recording_of
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording
@@ -22,6 +23,7 @@ BUILDERS: dict[str, type[RecordingsBuilder]] = {
   for builder in (
     *(data_sets.Maps, data_sets.IdmtSmtDrums, data_sets.EnstDrums, data_sets.MdbDrums),
     *(rendered_sets.GrooveRendered, rendered_sets.PianoRendered),
+    *(videos.Golfdb, videos.GolfRendered),
   )
 }
 
@@ -34,18 +36,20 @@ def load(
   sample_rate_hz: float | None = None,
   ids: Sequence[str] | None = None,
   options: Mapping[str, Any] | None = None,
+  in_memory: bool = True,
   show_progress: bool = True,
 ) -> list[Recording]:
   """Recordings of a data set, from a prepared copy that is made the first time.
 
   Args:
-    name: "maps", "idmt_smt_drums", "enst_drums", "mdb_drums", "groove_rendered" or "piano_rendered".
+    name: a key of `BUILDERS`, such as "maps".
     data_dir: folder of the original distribution. It has to be there, since the copy is compared to it.
     prepared_dir: folder for prepared copies; None takes tensorflow-datasets' own (`TFDS_DATA_DIR`, or else
       `~/tensorflow_datasets`).
     sample_rate_hz: sample rate of the signals; None keeps each recording's own.
     ids: the recordings wanted, in this order; None reads all, sorted by id. All are prepared in any case.
     options: further arguments of the data set's `find`, such as `{"mix": "full_mix"}`.
+    in_memory: whether signals are read now; else each is a `StoredSignal`, read whenever it is sliced.
     show_progress: whether to show a progress bar while preparing.
 
   Returns:
@@ -71,13 +75,42 @@ def load(
       f"ids: {listing(sorted({id_ for id_ in ids if ids.count(id_) > 1}))} given more than once"
     )
   sources = builder.as_data_source()
-  recordings = [recording_of(sources[places[id_][0]][places[id_][1]], builder.CLASSES) for id_ in ids]
+  recordings = []
+  for id_ in ids:
+    split, index = places[id_]
+    recording = recording_of(sources[split][index], builder.CLASSES)
+    if not in_memory:
+      recording = recording.replace(signal=StoredSignal(sources[split], index, recording.signal))
+    recordings.append(recording)
   for id_, recording in zip(ids, recordings, strict=True):
     if recording.id != id_:
       raise ValueError(
         f"{builder.data_dir}: found {recording.id!r} in the place of {id_!r}; expected it there"
       )
   return recordings
+
+
+class StoredSignal:
+  """A signal in a prepared copy: as an array to who slices it, and read anew for each slice.
+
+  Args:
+    source: data source of the copy.
+    index: of the record.
+    like: the signal, of which shape and type are kept.
+  """
+
+  def __init__(self, source: Any, index: int, like: np.ndarray):
+    self._source, self._index = source, index
+    self.shape, self.ndim, self.dtype = like.shape, like.ndim, like.dtype
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, key: Any) -> np.ndarray:
+    return np.array(self._source[self._index]["signal"][key])
+
+  def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    return np.asarray(self[:], dtype)
 
 
 def prepare(

@@ -47,7 +47,7 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   built shard by shard, not by a generator over a whole split: that would hold the split in memory, and beyond
   1000 MiB it needs TensorFlow to sort it on disk. Every shard is a step of its own under Apache Beam.
 
-  Signals are stored as float32, bit by bit what the loader gave: 16-bit integers would halve the files but
+  Sounds are stored as float32, bit by bit what the loader gave: 16-bit integers would halve the files but
   lay noise under the quiet passages, and a network would not train on what it is tested on.
   """
 
@@ -55,6 +55,9 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   HOMEPAGE = ""
   LICENSE = ""
   CLASSES: tuple[str, ...] = ()
+  # Of a signal; videos are bytes.
+  SIGNAL_SHAPE: tuple[int | None, ...] = (None,)
+  SIGNAL_DTYPE: Any = np.float32
   # What its recordings depend on beside their files, the modules of `find` and `read`, and `_CODE`.
   CODE: tuple[types.ModuleType, ...] = ()
   # Whether the preparation shows a progress bar (unless tensorflow-datasets' own are disabled).
@@ -108,7 +111,7 @@ class RecordingsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
           "id": tfds.features.Text(),
           "group": tfds.features.Text(),
           "sample_rate_hz": _exact((), np.float64),
-          "signal": _exact((None,), np.float32),
+          "signal": _exact(self.SIGNAL_SHAPE, self.SIGNAL_DTYPE),
           "events": {"time_s": _exact((None,), np.float64), "label": tfds.features.Sequence(labels)},
           "unlabelled": tfds.features.Sequence(labels),  # classes that were not annotated
         }
@@ -194,18 +197,19 @@ def _examples(
     if config.sample_rate_hz is not None:
       recording = condition.condition(recording, sample_rate_hz=config.sample_rate_hz)
     validate(recording, builder.CLASSES)
-    yield item.id, _example_of(recording, item.group, builder.CLASSES)
+    yield item.id, _example_of(recording, item.group, builder)
     done()
 
 
-def _example_of(recording: Recording, group: str, classes: Sequence[str]) -> dict[str, Any]:
+def _example_of(recording: Recording, group: str, builder: type[RecordingsBuilder]) -> dict[str, Any]:
   """A recording as a record; the events in the order of time."""
+  classes = builder.CLASSES
   events = sorted((float(time_s), name) for name in classes for time_s in recording.times_s(name))
   return {
     "id": recording.id,
     "group": group,
     "sample_rate_hz": np.float64(recording.sample_rate_hz),
-    "signal": np.asarray(recording.signal, np.float32),
+    "signal": np.asarray(recording.signal, builder.SIGNAL_DTYPE),
     "events": {
       "time_s": np.array([time_s for time_s, _ in events], np.float64),
       "label": [name for _, name in events],

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from configs.weak import digits
-from experiments import cells, scenes
+from experiments import cells, scene_evaluation
 from experiments.report import markdown_table, mean_and_spread
 from softloc_jax import checkpoints, run_log
 
@@ -49,11 +49,13 @@ def cell_name(row: str, seed: int) -> str:
 
 
 def _scored(workdir: pathlib.Path, seed: int) -> Mapping:
-  """What `scenes` says of a seed, computed once."""
+  """What `scene_evaluation` says of a seed, computed once."""
   path = workdir / cell_name("counts", seed) / "scenes" / "results.json"
   if not path.exists():
-    trained, supervised = (scenes.Trained(workdir / cell_name(row, seed)) for row in ("counts", "alone"))
-    results = scenes.evaluate(trained, supervised)
+    trained, supervised = (
+      scene_evaluation.Trained(workdir / cell_name(row, seed)) for row in ("counts", "alone")
+    )
+    results = scene_evaluation.evaluate(trained, supervised)
     checkpoints.replace_text(path, json.dumps(results, indent=2, sort_keys=True) + "\n")
   return json.loads(path.read_text())
 

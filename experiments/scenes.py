@@ -7,177 +7,19 @@ beside those of a classifier, the features that the convolutions have of digits.
 `configs/weak/digits.py`, the classifier's with `alone=True`; it may be left out.
 """
 
-from collections.abc import Iterator, Mapping
 import json
 import pathlib
 import sys
 
 from absl import app, flags, logging
-import jax
-from ml_collections import ConfigDict
-import numpy as np
-import scipy.special
 
-from softloc_jax import checkpoints, data, evaluation, scene_plots, scene_scores, train
-from softloc_jax.data.digit_scenes import DigitScenes
-from softloc_jax.data.digits import SIDE
-from softloc_jax.network import Network, Variables
-from softloc_jax.scene_scores import Objects
+from experiments import scene_evaluation
+from softloc_jax import checkpoints
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
 _SUPERVISED = flags.DEFINE_string(
   "supervised", None, "Folder of a classifier's training; none for no comparison."
 )
-# Half a digit: a box that is further off shows something else.
-WITHIN_PX = SIDE / 2
-NUM_DRAWN = 12
-NUM_EMBEDDED = 1000  # digits in the picture of features
-_BATCH = 64
-
-
-class Trained:
-  """What a workdir holds: config, network, and each seed's variables and calibration."""
-
-  def __init__(self, workdir: pathlib.Path):
-    self.workdir, self.config = workdir, ConfigDict(checkpoints.read_config(workdir))
-    if self.config.data.name != "digit_scenes":
-      raise ValueError(
-        f"{workdir} is a training on {self.config.data.name!r}; expected one on 'digit_scenes'"
-      )
-    self.network = Network.from_config(self.config)
-    state, notes = train.restore_reported(self.config, workdir, self.network)
-    self.replicas = [
-      (
-        self.config.seed + number,
-        jax.tree.map(lambda leaf, at=number: leaf[at], state.variables),
-        evaluation.Calibration(**fields),
-      )
-      for number, fields in enumerate(notes["calibration"])
-    ]
-
-
-def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
-  """Scores every seed on the test scenes and on scenes that show each test digit alone; draws both."""
-  scenes = data.load(trained.config.data)["test"]
-  alone = each_digit(scenes)
-  network, out = trained.network, trained.workdir / "scenes"
-  decoder = evaluation.Decoder(trained.config.decode, network.classes, network.extractor.frame_rate_hz)
-  true = [true_objects(scenes, number) for number in range(len(scenes))]
-  replicas = []
-  for seed, variables, calibration in trained.replicas:
-    centres = scenes.path.centres + network.model(variables).convs.offset_px
-    found = [
-      to_objects(decoder(probs, calibration)[0], centres)
-      for probs in probabilities(network, variables, scenes)
-    ]
-    accuracy = scene_scores.single_accuracy(probabilities(network, variables, alone), alone.digits.labels)
-    replicas.append(
-      scene_scores.score(found, true, within=WITHIN_PX) | {"single_accuracy": accuracy, "seed": seed}
-    )
-    drawn = range(min(NUM_DRAWN, len(scenes)))
-    scene_plots.save_scenes(
-      out / f"seed_{seed}.png",
-      [scenes.scene(number)[0] for number in drawn],
-      found[: len(drawn)],
-      true[: len(drawn)],
-      side=SIDE,
-    )
-  results = evaluation.mean([{k: v for k, v in one.items() if k != "seed"} for one in replicas])
-  results |= {"step_px": float(scenes.path.stride), "nearest_place_px": nearest_place_px(scenes, true)}
-  if supervised is not None:
-    results["supervised_accuracy"] = float(
-      np.mean([accuracy_alone(supervised, one) for one in supervised.replicas])
-    )
-    draw_features(out / "features.png", trained, supervised, alone)
-  return results | {"replicas": replicas}
-
-
-def probabilities(network: Network, variables: Variables, scenes: DigitScenes) -> list[np.ndarray]:
-  """Event probabilities of each scene, `[T, C]`."""
-  apply = jax.jit(network.apply)
-  return [
-    probs
-    for signals, number in _batches(scenes)
-    for probs in scipy.special.expit(np.asarray(apply(variables, signals)))[:number]
-  ]
-
-
-def _batches(scenes: DigitScenes) -> Iterator[tuple[np.ndarray, int]]:
-  """Signals of many scenes at a time, `[B, N, 1]`, and how many of them are real: one shape to compile."""
-  for first in range(0, len(scenes), _BATCH):
-    signals = [scenes[number].signal for number in range(first, min(first + _BATCH, len(scenes)))]
-    filled = np.zeros((_BATCH, len(signals[0]), 1), np.float32)
-    filled[: len(signals), :, 0] = signals
-    yield filled, len(signals)
-
-
-def each_digit(scenes: DigitScenes) -> DigitScenes:
-  """Scenes of one digit, every one of those that the scenes are made of."""
-  return DigitScenes(
-    "test",
-    scenes.digits,
-    num_recordings=len(scenes.digits.labels),
-    canvas_size=scenes.path.image_size,
-    stride=scenes.path.stride,
-    curve=scenes.path.kind,
-    min_digits=1,
-    max_digits=1,
-    seed=scenes.seed,
-    in_order=True,
-  )
-
-
-def accuracy_alone(trained: Trained, replica: tuple) -> float:
-  """Share of the test digits that a classifier gets right."""
-  alone = each_digit(data.load(trained.config.data)["test"])
-  probs = probabilities(trained.network, replica[1], alone)
-  return scene_scores.single_accuracy(probs, alone.digits.labels)
-
-
-def to_objects(times_s: Mapping[str, np.ndarray], centres: np.ndarray) -> Objects:
-  """Events along the curve as digits on the canvas, given the centre of what each place sees, `[T, 2]`."""
-  places = [centres[np.round(times).astype(int)] for times in times_s.values()]
-  labels = [np.full(len(times), int(name)) for name, times in times_s.items()]
-  return Objects(np.concatenate(places), np.concatenate(labels))
-
-
-def true_objects(scenes: DigitScenes, number: int) -> Objects:
-  """The digits of a scene."""
-  _, corners, labels = scenes.scene(number)
-  return Objects(corners + (SIDE - 1) / 2, labels)
-
-
-def nearest_place_px(scenes: DigitScenes, true: list[Objects]) -> float:
-  """Mean distance from digits to the nearest place of the curve: no network could come closer."""
-  centres = np.concatenate([one.centres for one in true])
-  return float(np.linalg.norm(scenes.path.centres[scenes.path.nearest(centres)] - centres, axis=1).mean())
-
-
-def draw_features(path: pathlib.Path, trained: Trained, supervised: Trained, alone: DigitScenes) -> None:
-  """Features of the last convolution for test digits, laid out in two dimensions by t-SNE (as L Figure 3)."""
-  from sklearn.manifold import TSNE
-
-  classified = each_digit(data.load(supervised.config.data)["test"])
-  panels = {}
-  for title, one, scenes in (("counts only", trained, alone), ("supervised", supervised, classified)):
-    found, labels = features(one.network, one.replicas[0][1], scenes)
-    panels[title] = (TSNE(random_state=0, init="pca").fit_transform(found), labels)
-  scene_plots.save_embeddings(path, panels)
-
-
-def features(network: Network, variables: Variables, alone: DigitScenes) -> tuple[np.ndarray, np.ndarray]:
-  """What the convolutions have of some digits, at the place nearest to each, `[n, F]`; and their labels."""
-
-  @jax.jit
-  def at_all_places(signals):
-    model = network.model(variables)
-    return model.features(model.image(network.extractor(signals)))
-
-  # Data sets may come sorted by label: from all over.
-  chosen = np.unique(np.linspace(0, len(alone) - 1, NUM_EMBEDDED).astype(int))
-  seen = np.concatenate([np.asarray(at_all_places(signals))[:real] for signals, real in _batches(alone)])
-  places = [alone.path.nearest(true_objects(alone, index).centres)[0] for index in chosen]
-  return seen[chosen, places], alone.digits.labels[chosen]
 
 
 def main(argv: list[str]) -> None:
@@ -186,8 +28,8 @@ def main(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    supervised = Trained(pathlib.Path(_SUPERVISED.value)) if _SUPERVISED.value else None
-    results = evaluate(Trained(workdir), supervised)
+    supervised = scene_evaluation.Trained(pathlib.Path(_SUPERVISED.value)) if _SUPERVISED.value else None
+    results = scene_evaluation.evaluate(scene_evaluation.Trained(workdir), supervised)
   except (FileNotFoundError, ValueError) as error:
     sys.exit(f"{type(error).__name__}: {error}")
   out = workdir / "scenes" / "results.json"

@@ -78,14 +78,15 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "name": "scene",
       "canvas_size": (CANVAS, CANVAS),
       "curve": args.curve,
-      "conv_layers": ((5, 2, 16), (3, 2, 32), (3, 2, 64), 64),
+      "conv_layers": ((5, 2, 24), (3, 2, 48), 48, (3, 2, 96), 96),
+      "conv_norm": "batch",  # leaves the plateau of the first steps three times as fast
       "recurrent": "lstm",
       "recurrent_units": 48,
       "bidirectional": True,  # a place is before another only by convention
       "dense_units": 24,
     }
   )
-  config.batch_size, config.num_steps, config.eval_every = 32, 8000, 1000
+  config.batch_size, config.num_steps, config.eval_every = 32, 6000, 1000
   if args.size == "paper":
     config.model.conv_layers = "vgg13"
     config.num_steps, config.eval_every = 50_000, 5000
@@ -109,4 +110,4 @@ def _set_alone(config: ConfigDict) -> None:
   if config.model.conv_layers != "vgg13":  # whose windows are of this size
     config.model.conv_layers = (*config.model.conv_layers, "pool", "pool")
   config.batch_size, config.num_figures = 128, 0
-  config.num_steps, config.eval_every = 4000, 2000
+  config.num_steps, config.eval_every = 3000, 1000

@@ -227,6 +227,31 @@ def brute_force_posterior(logits, count):
   return marginal / total
 
 
+def test_one_each_takes_the_best_frame_of_each_class():
+  probs = np.zeros((9, 2))
+  probs[[2, 6], 0] = 0.2, 0.7
+  probs[4, 1] = 1e-6  # however improbable: it happens once
+  found = decode.one_each(probs)
+  assert [one.frames.tolist() for one in found] == [[6.0], [4.0]]
+  np.testing.assert_allclose([one.confidence[0] for one in found], [0.7, 1e-6])
+
+
+def test_one_each_by_mass():
+  probs = np.zeros(12)
+  probs[[2, 7, 8]] = 0.5, 0.4, 0.3  # the event near 7 is split
+  found = decode.one_each(probs, window=1)
+  np.testing.assert_allclose(found.frames, (7 * 0.4 + 8 * 0.3) / 0.7)
+  np.testing.assert_allclose(found.confidence, 0.7)
+  assert decode.one_each(probs).frames.tolist() == [2.0]
+
+
+def test_one_each_of_nothing_and_of_zeros():
+  assert len(decode.one_each(np.zeros(0)).frames) == 0
+  assert decode.one_each(np.zeros(3), window=1).frames.tolist() == [0.0]
+  with pytest.raises(ValueError, match="window is -1"):
+    decode.one_each(np.zeros(3), window=-1)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 8])
 def test_from_counts_takes_the_most_probable_frames(count):
   logits = np.random.default_rng(count).normal(size=8)

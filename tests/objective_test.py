@@ -23,6 +23,7 @@ CONFIGS = {
   },
   "one_sided_smoothing": {"softness_s": 0.04},
   "cross_entropy": {"positive_weight": 2.0},
+  "softmax_cross_entropy": {"event_weight": 0.125, "no_event_weight": 0.03},
   "widened_cross_entropy": {"width_s": 0.06},
   "soft_bootstrap": {"beta": 0.9},
   "focal": {"gamma": 1.5},
@@ -79,6 +80,20 @@ def test_counting_reads_the_counts(batch, logits):
   np.testing.assert_allclose(make("count_nll")(logits, batch, 0), expected, rtol=1e-6)
 
 
+def test_classes_that_exclude_each_other(batch, logits):
+  logits = np.concatenate([logits, logits[..., :1]], axis=-1)
+  found = make("softmax_cross_entropy")(logits, batch, 0)
+  parts = losses.softmax_cross_entropy(
+    logits,
+    batch["labels"],
+    class_weights=jnp.array([0.125, 0.125, 0.125, 0.03]),
+    where=batch["where"],
+    reduce_fn=None,
+  )
+  np.testing.assert_allclose(found.sum(-1), parts.sum(-1), rtol=1e-5)
+  np.testing.assert_allclose(found - parts[..., :3], parts[..., 3:].repeat(3, -1) / 3, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
   ("step", "alpha"), [(0, 0.2), (500, 0.2), (580, 0.2), (700, 0.5), (860, 0.9), (1000, 0.9)]
 )
@@ -95,6 +110,8 @@ def test_the_ramp_of_softloc(step, alpha, batch, logits):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_objectives_train(name, batch, logits):
   loss = make(name)
+  if name == "softmax_cross_entropy":  # one logit more, for no event
+    logits = np.concatenate([logits, logits[..., :1]], axis=-1)
   gradient = jax.jit(jax.grad(lambda x, step: loss(x, batch, step).mean()))(logits, 300)
   assert np.isfinite(gradient).all() and gradient.any()
   np.testing.assert_array_equal(gradient[1, 14:], 0)

@@ -14,7 +14,7 @@ from small_config import SMALL, small
 
 from configs.misaligned import drums as misaligned_drums
 from configs.weak import digits, drums
-from experiments import scenes
+from experiments import scene_evaluation
 from softloc_jax import train
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -119,10 +119,21 @@ def test_scenes_that_are_made_when_they_are_drawn(tmp_path):
   ]
   lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
   assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
-  found = scenes.evaluate(config, tmp_path)
+  alone = digits.get_config("embedded,alone=True").unlock()
+  alone.update_from_flattened_dict(
+    {key: value for key, value in changes.items() if key != "model.conv_layers"}
+  )
+  alone.model.conv_layers = ((5, 4, 4), (3, 2, 4), "pool", "pool")
+  train.train_and_evaluate(alone, tmp_path / "alone")
+  found = scene_evaluation.evaluate(
+    scene_evaluation.Trained(tmp_path), scene_evaluation.Trained(tmp_path / "alone")
+  )
   assert 0 <= found["single_accuracy"] <= 1 and 0 <= found["counts_exact"] <= 1
+  assert 0 <= found["supervised_accuracy"] <= 1 and found["step_px"] == 8
+  assert 2 < found["nearest_place_px"] < 5
   assert [one["seed"] for one in found["replicas"]] == [1]
-  assert (tmp_path / "scenes" / "seed_1.png").stat().st_size > 1000
+  for picture in ("seed_1.png", "features.png"):
+    assert (tmp_path / "scenes" / picture).stat().st_size > 1000
 
 
 def test_training_lowers_the_loss(trained):

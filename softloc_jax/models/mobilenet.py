@@ -49,7 +49,7 @@ class ConvNorm(nnx.Module):
       padding=both_sides if convention == "torch" else "SAME",
       feature_group_count=groups,
       use_bias=False,
-      kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+      kernel_init=nnx.initializers.he_normal(),
       dtype=dtype,
       rngs=rngs,
     )

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+import small_golf
 
 from softloc_jax.data import golf_picture, golf_rendered, golf_swing
-from tests import small_golf
 
 EVENTS = np.array([9.0, 20, 24, 32, 36, 39, 42, 55])
 

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 import pytest
+import small_golf
 
 from softloc_jax.data import golf_rendered, golfdb, video_files
-from tests import small_golf
 
 REAL = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "golfdb"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="GolfDB's annotations are not in ../shared/data")

@@ -1,0 +1,184 @@
+"""Weights of MobileNetV2 from files of torch and Keras."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from softloc_jax import encoder_weights
+from softloc_jax.models.mobilenet import NUM_STAGES, MobileNetV2
+from softloc_jax.models.swingnet import SwingNet
+from softloc_jax.network import Variables
+
+WIDTH = 0.35
+
+
+def parts_of(stage):
+  """Parts of a stage in the order of files, each with a name; a convolution alone has none."""
+  if 0 < stage < NUM_STAGES - 1:
+    return ("expand", "depthwise", "project") if stage > 1 else ("depthwise", "project")
+  return ("",)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+  """Random values for every array of an encoder, by its path."""
+  encoder = nnx.eval_shape(lambda: MobileNetV2(width=WIDTH, rngs=nnx.Rngs(0)))
+  state = nnx.state(encoder, nnx.Any(nnx.Param, nnx.BatchStat))
+  rng = np.random.default_rng(0)
+  return {
+    path: np.abs(rng.normal(1, 0.1, leaf.shape)).astype(np.float32) for path, leaf in nnx.to_flat_state(state)
+  }
+
+
+def path_to(stage, part):
+  return ("stages", stage, part) if part else ("stages", stage)
+
+
+def keras_file(path, arrays):
+  """The layout that Keras' applications come in: a group for each layer, in it one of the same name."""
+  h5py = pytest.importorskip("h5py")
+  norm = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
+  with h5py.File(path, "w") as file:
+    for stage in range(NUM_STAGES):
+      for part in parts_of(stage):
+        if not part:
+          layer, norm_layer = ("Conv1", "bn_Conv1") if stage == 0 else ("Conv_1", "Conv_1_bn")
+        else:
+          layer = f"expanded_conv_{part}" if stage == 1 else f"block_{stage - 1}_{part}"
+          norm_layer = f"{layer}_BN"
+        kernel = arrays[(*path_to(stage, part), "conv", "kernel")]
+        name = "depthwise_kernel" if part == "depthwise" else "kernel"
+        kernel = kernel.swapaxes(2, 3) if part == "depthwise" else kernel
+        file[f"{layer}/{layer}/{name}:0"] = kernel
+        for theirs, ours in norm.items():
+          file[f"{norm_layer}/{norm_layer}/{theirs}:0"] = arrays[(*path_to(stage, part), "norm", ours)]
+    file["predictions/predictions/kernel:0"] = np.zeros((4, 3), np.float32)  # a classifier, of no use here
+  return path
+
+
+def torch_names(arrays, nested):
+  """Arrays as torch's files name them: SwingNet's authors' flat blocks, or torchvision's nested ones."""
+  norm = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+  found = {}
+  for stage in range(NUM_STAGES):
+    parts = parts_of(stage)
+    for number, part in enumerate(parts):
+      if not part:
+        conv, after = f"features.{stage}.0", f"features.{stage}.1"
+      elif nested and part != "project":
+        conv, after = (f"features.{stage}.conv.{number}.{n}" for n in (0, 1))
+      elif nested:
+        conv, after = (f"features.{stage}.conv.{number + n}" for n in (0, 1))
+      else:
+        conv, after = (f"features.{stage}.conv.{3 * number + n}" for n in (0, 1))
+      found[f"{conv}.weight"] = arrays[(*path_to(stage, part), "conv", "kernel")].transpose(3, 2, 0, 1)
+      for theirs, ours in norm.items():
+        found[f"{after}.{theirs}"] = arrays[(*path_to(stage, part), "norm", ours)]
+  return found
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_names_of_torch(arrays, nested):
+  found = encoder_weights._from_torch(torch_names(arrays, nested))
+  assert set(found) == set(arrays)
+  for path, array in arrays.items():
+    np.testing.assert_array_equal(found[path], array)
+
+
+def test_files_of_keras(tmp_path, arrays):
+  found = encoder_weights.read(keras_file(tmp_path / "weights.h5", arrays))
+  assert set(found) == set(arrays)
+  for path, array in arrays.items():
+    np.testing.assert_array_equal(found[path], array)
+
+
+def test_files_of_torch_layer_by_layer(tmp_path):
+  torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+  from torch_mobilenet import TorchMobileNet
+
+  torch.manual_seed(0)
+  theirs = TorchMobileNet(WIDTH)
+  for module in theirs.modules():
+    if isinstance(module, torch.nn.BatchNorm2d):
+      module.running_mean.normal_(0, 0.1)
+      module.running_var.uniform_(0.5, 1.5)
+  theirs.eval()
+  torch.save({"state_dict": theirs.state_dict()}, tmp_path / "weights.pth.tar")
+  ours = nnx.eval_shape(lambda: MobileNetV2(width=WIDTH, rngs=nnx.Rngs(0)))
+  graphdef, state = nnx.split(ours)
+  flat = dict(nnx.to_flat_state(state))
+  for path, array in encoder_weights.read(tmp_path / "weights.pth.tar").items():
+    flat[path] = flat[path].replace(jnp.asarray(array))
+  ours = nnx.merge(graphdef, nnx.from_flat_state(flat.items()))
+  ours.eval()
+  x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
+
+  @nnx.jit
+  def stages(model, y):
+    outputs = []
+    for number, stage in enumerate(model.stages):
+      y = stage(y)
+      y = jax.nn.relu6(y) if number in (0, NUM_STAGES - 1) else y
+      outputs.append(y)
+    return outputs
+
+  z = torch.tensor(x.transpose(0, 3, 1, 2))
+  for number, y in enumerate(stages(ours, x)):
+    with torch.no_grad():
+      z = theirs.features[number](z)
+    np.testing.assert_allclose(y, z.numpy().transpose(0, 2, 3, 1), rtol=1e-3, atol=1e-5)
+
+
+def variables(num_replicas=2, **changes):
+  settings = {"conv_layers": "mobilenet_v2", "width": WIDTH, "recurrent_units": 4, "dropout": 0.0} | changes
+
+  def init(key):
+    model = SwingNet(
+      frame_shape=(1024, 3),
+      num_classes=8,
+      initial_bias=-3.0,
+      frame_size=(32, 32),
+      rngs=nnx.Rngs(key),
+      **settings,
+    )
+    return Variables(*nnx.split(model, nnx.Param, nnx.BatchStat, ...)[1:3])
+
+  shapes = jax.eval_shape(jax.vmap(init), jax.random.split(jax.random.key(0), num_replicas))
+  return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.25, leaf.dtype), shapes)
+
+
+def test_loads_into_every_replica(tmp_path, arrays):
+  before = variables()
+  after = encoder_weights.load(before, keras_file(tmp_path / "weights.h5", arrays))
+  for old, new in zip(before, after, strict=True):
+    old, new = dict(nnx.to_flat_state(old)), dict(nnx.to_flat_state(new))
+    assert set(old) == set(new)
+    for path, leaf in new.items():
+      if path[0] == "encoder":
+        np.testing.assert_array_equal(leaf.get_value(), np.stack([arrays[path[1:]]] * 2))
+      else:
+        np.testing.assert_array_equal(leaf.get_value(), old[path].get_value())
+
+
+def test_weights_that_do_not_fit(tmp_path, arrays):
+  path = keras_file(tmp_path / "weights.h5", arrays)
+  with pytest.raises(ValueError, match=r"has shape .*; the network expects"):
+    encoder_weights.load(variables(width=0.5), path)
+  with pytest.raises(ValueError, match="is in either the file or the network"):
+    encoder_weights.load(variables(conv_layers=((4, 4, 6), (4, 4, 6))), path)
+  with pytest.raises(ValueError, match=r"has stages \[\]; expected 0 to 18 of MobileNetV2"):
+    encoder_weights.read(_empty(tmp_path / "none.h5"))
+  with pytest.raises(FileNotFoundError, match=r"gone.pth: no such file"):
+    encoder_weights.read(tmp_path / "gone.pth")
+  (tmp_path / "weights.txt").write_text("")
+  with pytest.raises(ValueError, match=r"weights.txt: expected a file of torch"):
+    encoder_weights.read(tmp_path / "weights.txt")
+
+
+def _empty(path):
+  import h5py
+
+  with h5py.File(path, "w"):
+    return path

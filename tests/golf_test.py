@@ -1,0 +1,227 @@
+"""Golf swings from a folder in GolfDB's layout to scores, tables and contact sheets."""
+
+import json
+import pathlib
+
+from click.testing import CliRunner
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_golf
+
+from configs.misaligned import golf
+from experiments import cells, golf_table
+from softloc_jax import cli, data, decode, evaluation, metrics, network, train, video_plots
+from softloc_jax.data import builders, golf_rendered, golfdb, video_files
+from softloc_jax.data.recording import Recording
+
+REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "golfdb"
+SMALL = {
+  **{"num_steps": 6, "eval_every": 3, "log_every": 3, "batch_size": 2, "progress": False},
+  **{"optimizer.warmup_steps": 1, "model.conv_layers": ((8, 8, 4), (2, 2, 4)), "model.conv_units": 6},
+  **{"model.recurrent_units": 4, "window.min_s": 16.0, "window.max_s": 16.0, "predict.chunk_s": 16.0},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepared(tmp_path_factory):
+  """Prepared copies go to a folder of their own."""
+  folder = tmp_path_factory.mktemp("prepared")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("TFDS_DATA_DIR", str(folder))
+    yield folder
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("annotated")
+  small_golf.write_mat(folder)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+  """The true layout: real fields, drawn clips."""
+  folder = tmp_path_factory.mktemp("layout")
+  small_golf.write_mat(folder)
+  golf_rendered.write(folder, golf_rendered.find(folder, side=160))
+  return folder
+
+
+def small(arg, prepared, **changes):
+  config = golf.get_config(arg).unlock()
+  config.update_from_flattened_dict(SMALL | {"data.prepared_dir": str(prepared)} | changes)
+  return config
+
+
+def test_a_folder_in_the_true_layout_trains_as_drawn_swings_do(layout, prepared, tmp_path):
+  config = small(f"golfdb,loss=softloc,noise_frames=2,split=2,data_dir={layout}", prepared)
+  results = train.train_and_evaluate(config, tmp_path)
+  assert 0 <= results["pce"] <= 1 and f"pce/{metrics.GOLF_EVENTS[5]}" in results
+  assert sorted(results["replicas"][0]["recordings"]) == ["0002", "0005"]
+  rows = (tmp_path / "predictions" / "0002.csv").read_text().splitlines()
+  assert len(rows) == 9 and {row.split(",")[1] for row in rows[1:]} == set(metrics.GOLF_EVENTS)
+
+  found = CliRunner().invoke(
+    cli.cli,
+    [
+      "predict",
+      str(layout / "videos_160" / "4.mp4"),
+      f"--checkpoint={tmp_path}",
+      f"--out={tmp_path / 'sheet'}",
+    ],
+  )
+  assert found.exit_code == 0, found.output
+  assert (tmp_path / "sheet" / "4.png").stat().st_size > 10_000
+  assert len((tmp_path / "sheet" / "4.csv").read_text().splitlines()) == 9
+
+
+@pytest.mark.skipif(not (REAL / "test_video.mp4").exists(), reason="test_video.mp4 is not in ../shared/data")
+def test_the_real_clip_through_untrained_weights(annotated, prepared, tmp_path):
+  config = small(f"rendered,data_dir={annotated}", prepared, num_steps=3)
+  train.train_and_evaluate(config, tmp_path)
+  command = ["predict", str(REAL / "test_video.mp4"), f"--checkpoint={tmp_path}", f"--out={tmp_path}"]
+  found = CliRunner().invoke(cli.cli, command)
+  assert found.exit_code == 0, found.output
+  rows = [line.split(",") for line in (tmp_path / "test_video.csv").read_text().splitlines()[1:]]
+  assert len(rows) == 8 and all(0 <= float(time) <= 263 for time, *_ in rows)
+
+
+def test_prepared_clips_are_bytes_and_read_when_asked_for(annotated, prepared):
+  arguments = {"prepared_dir": prepared, "options": {"side": 16}, "show_progress": False}
+  here = builders.load("golf_rendered", annotated, **arguments)
+  stored = builders.load("golf_rendered", annotated, in_memory=False, **arguments)
+  assert len(here) == 6 and here[0].signal.dtype == np.uint8
+  for a, b, item in zip(here, stored, golf_rendered.find(annotated, side=16), strict=True):
+    assert isinstance(b.signal, builders.StoredSignal) and len(b.signal) == len(a.signal)
+    assert (b.signal.shape, b.signal.ndim, b.signal.dtype) == (a.signal.shape, 2, np.uint8)
+    np.testing.assert_array_equal(b.signal[3:9], a.signal[3:9])
+    np.testing.assert_array_equal(np.asarray(b.signal), golf_rendered.read(item).signal)
+  names = builders.prepare("golf_rendered", annotated, **arguments).info.splits
+  assert {name: split.num_examples for name, split in names.items()} == {
+    "split_1": 2,
+    "split_2": 2,
+    "split_3": 1,
+    "split_4": 1,
+  }
+
+
+def test_other_annotations_make_another_copy(prepared, tmp_path):
+  arguments = {"prepared_dir": prepared, "options": {"side": 16}, "show_progress": False}
+  table = small_golf.rows()
+  small_golf.write_mat(tmp_path, table)
+  first = builders.prepare("golf_rendered", tmp_path, **arguments)
+  table[2]["events"] = table[2]["events"] + np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+  small_golf.write_mat(tmp_path, table)
+  assert builders.prepare("golf_rendered", tmp_path, **arguments).data_dir != first.data_dir
+
+
+def test_preparing_lists_clips_that_do_not_fit(layout, prepared, tmp_path):
+  small_golf.write_mat(tmp_path)
+  clips = tmp_path / golfdb.CLIPS_FOLDER
+  clips.mkdir()
+  for number in (0, 2):
+    frames = video_files.read(layout / golfdb.CLIPS_FOLDER / f"{number}.mp4")
+    video_files.write(clips / f"{number}.mp4", frames[: -1 - number], rate_hz=30)
+  with pytest.raises(ValueError, match="2 clips do not fit their annotations") as raised:
+    builders.load("golfdb", tmp_path, prepared_dir=prepared, show_progress=False)
+  assert "0.mp4: 69 frames; expected 70" in str(raised.value) and "2.mp4: 67 frames" in str(raised.value)
+
+
+def test_folds_of_a_config(annotated, prepared):
+  config = small(f"rendered,split=3,data_dir={annotated}", prepared)
+  splits = data.load(config.data)
+  assert [one.id for one in splits["test"]] == ["0003"]
+  assert len(splits["train"]) + len(splits["validation"]) == 5
+
+
+def test_exclusive_classes_share_their_probability(annotated, prepared):
+  config = small(f"rendered,loss=softmax_cross_entropy,data_dir={annotated}", prepared)
+  net = network.Network.from_config(config)
+  variables = net.init(jax.random.key(0))
+  signal = np.random.default_rng(0).integers(0, 256, (2, 16, 64 * 64 * 3)).astype(np.uint8)
+  logits, _ = net.apply_in_training(variables, signal, jax.random.key(1))
+  assert logits.shape == (2, 16, 9)
+  softmax = jax.nn.softmax(net.model(variables)(net.extractor(signal)))[..., :8]
+  np.testing.assert_allclose(jax.nn.sigmoid(net.apply(variables, signal)), softmax, rtol=1e-4, atol=1e-7)
+  extreme = network._against_the_rest(jnp.array([90.0, 0.0, -90.0]))
+  np.testing.assert_allclose(extreme, [90.0, -90.0])
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="GolfDB's annotations are not in ../shared/data")
+def test_pce_of_a_trained_swingnet():
+  # Outputs of the authors' kind of network on 257 real clips.
+  with np.load(REAL / "swingnet_split1_probs.npz") as seen:
+    ends = np.cumsum(seen["lengths"])[:-1]
+    frames = [
+      [one.frames[0] for one in decode.one_each(probs[:, :8].astype(np.float64))]
+      for probs in np.split(seen["probs"], ends)
+    ]
+    pce = metrics.golf_pce(frames, seen["events"])
+  assert pce["pce"] == pytest.approx(0.795, abs=0.005)
+  assert pce["pce/impact"] > 0.99 and pce["pce/finish"] < 0.3
+
+
+def test_protocols():
+  recording = Recording("a", np.zeros((90, 3), np.uint8), 1.0, {})
+  frames = dict(zip(metrics.GOLF_EVENTS, (10.0, 20, 24, 32, 36, 40, 43, 55), strict=True))
+  recording = recording.replace(events={name: np.array([at]) for name, at in frames.items()})
+  found = {name: np.array([at + (name == "top") * 5]) for name, at in frames.items()} | {
+    "finish": np.zeros(0)
+  }
+  assert evaluation.protocol_scores("golf_pce", [found], [recording])["pce"] == 6 / 8
+  assert evaluation.protocol_scores("", [found], [recording]) == {}
+  with pytest.raises(ValueError, match="protocol is 'darts'; expected 'golf_pce' or ''"):
+    evaluation.protocol_scores("darts", [], [])
+
+
+def test_moments_and_curves_are_drawn(tmp_path):
+  frames = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3)).astype(np.uint8)
+  video_plots.save_moments(
+    tmp_path / "a.png", frames, {"top": np.array([3.0, 9.0])}, {"top": np.array([0.5, 1.0])}
+  )
+  video_plots.save_moments(tmp_path / "none.png", frames, {"top": np.zeros(0)})
+  assert all((tmp_path / name).stat().st_size > 1000 for name in ("a.png", "none.png"))
+
+
+def scored(pce):
+  return {"pce": pce} | {f"pce/{name}": pce for name in metrics.GOLF_EVENTS}
+
+
+def test_the_table_has_every_mean_in_its_place():
+  results = {
+    (loss, level, split, seed): scored(0.8 - 0.1 * number - 0.02 * level + 0.01 * seed + 0.04 * (split - 1))
+    for number, loss in enumerate(golf_table.ROWS)
+    for level in golf_table.NOISE_FRAMES
+    for split in (1, 2)
+    for seed in (0, 1)
+  }
+  text = golf_table.markdown(results, "rendered", 2.5)
+  assert "mean over 2 test splits, ± the spread over 2 seeds" in text and "2.5 min" in text
+  assert "| CE | 82.5 ± 0.7 (68.1) | 80.5 ± 0.7 (60.4) |" in text
+  assert "| SoftLoc | 62.5 ± 0.7 (67.2) |" in text
+  assert text.count("PCE of each event") == 2
+  figure = golf_table.noise_figure(results)
+  assert len(figure.axes) == 1
+
+
+def test_the_table_command_runs_on_drawn_swings(annotated, prepared, tmp_path, monkeypatch):
+  get_config = golf.get_config
+
+  def get_small(arg):
+    config = get_config(arg).unlock()
+    config.update_from_flattened_dict(SMALL | {"data.prepared_dir": str(prepared)})
+    return config
+
+  def run_here(configs, workdir, jobs):
+    return {name: cells.run_cell(config, workdir / name) for name, config in configs.items()}
+
+  monkeypatch.setattr(golf, "get_config", get_small)
+  monkeypatch.setattr(cells, "run", run_here)
+  text = golf_table.make(str(annotated), tmp_path, 1, 1, 4, splits=(2,), noise_frames=(0, 4))
+  assert (tmp_path / "golf.md").read_text() == text
+  for picture in ("golf.png", "golf_curves.png"):
+    assert (tmp_path / picture).stat().st_size > 10_000
+  name = golf_table.cell_name("softloc", 4, 2, 0)
+  assert json.loads((tmp_path / name / "config.json").read_text())["label_noise"]["scale_s"] == 4.0

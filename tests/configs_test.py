@@ -14,6 +14,7 @@ import pytest
 
 from configs import common
 from configs.misaligned import ecg as misaligned_ecg
+from configs.misaligned import golf
 from configs.weak import drums, ecg
 from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train_step
 from softloc_jax.network import Network
@@ -34,7 +35,16 @@ def variants_of(path):
   return re.search(r"a variant \((.*)\)", str(caught.value)).group(1).split(", ")
 
 
-VARIANTS = [(path, variant) for path in FILES for variant in variants_of(path)]
+# What variants alone do not reach.
+MORE = (
+  ("configs/weak/digits.py", "embedded,alone=True"),
+  ("configs/weak/digits.py", "mnist,size=paper"),
+  ("configs/weak/digits.py", "mnist,size=paper,alone=True"),
+  ("configs/misaligned/golf.py", "rendered,loss=one_sided_smoothing"),
+  ("configs/misaligned/golf.py", "golfdb,size=paper,loss=softmax_cross_entropy"),
+  ("configs/misaligned/golf.py", "golfdb,size=paper_causal"),
+)
+VARIANTS = [*((path, variant) for path in FILES for variant in variants_of(path)), *MORE]
 
 
 def check_builds(config):
@@ -48,8 +58,9 @@ def check_builds(config):
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     frames, classes = windows.crop_frames, len(network.classes)
     num_samples = network.extractor.sample_range(0, frames)[1]
-    logits = network.apply(network.init(key), jnp.zeros((2, num_samples, network.extractor.num_channels)))
-    assert logits.shape == (2, frames, classes)
+    variables, signal = network.init(key), jnp.zeros((2, num_samples, network.extractor.num_channels))
+    assert jax.eval_shape(network.apply, variables, signal).shape == (2, frames, classes)
+    logits, _ = network.apply_in_training(variables, signal, key)
     batch = {
       "labels": jnp.zeros((2, frames, classes)),
       "counts": jnp.zeros((2, classes), jnp.int32),
@@ -200,6 +211,22 @@ def test_compared_losses_share_everything_else(path):
     own = {key for key in differing if key.startswith("loss.")}
     assert own and differing - own <= {"name", "decode.method", "decode.softness_s"}
   assert first["label_noise.scale_s"] == 0.05 and first["window.segments"] is False
+
+
+def test_golf_losses_share_everything_else():
+  first, *others = (
+    flat(golf.get_config(f"rendered,loss={name},noise_frames=3").to_dict()) for name in golf.LOSSES
+  )
+  for other in others:
+    differing = {key for key in first | other if first.get(key) != other.get(key)}
+    assert {key for key in differing if not key.startswith("loss.")} <= {"model.exclusive"}
+  assert first["label_noise.scale_s"] == 3.0 and first["label_noise.kind"] == "rounded"
+  with pytest.raises(ValueError, match=r"config argument loss=focal: expected one of softmax_cross_entropy"):
+    golf.get_config("rendered,loss=focal")
+  with pytest.raises(
+    ValueError, match=r"config argument size=tiny: expected one of cpu, paper, paper_causal"
+  ):
+    golf.get_config("rendered,size=tiny")
 
 
 def test_ecg_folds_test_each_record_once_and_keep_splits_apart():

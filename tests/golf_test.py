@@ -1,7 +1,6 @@
 """Golf swings from a folder in GolfDB's layout to scores, tables and contact sheets."""
 
 import json
-import pathlib
 
 from click.testing import CliRunner
 import jax
@@ -11,12 +10,11 @@ import pytest
 import small_golf
 
 from configs.misaligned import golf
-from experiments import cells, golf_table
-from softloc_jax import cli, data, decode, evaluation, metrics, network, train, video_plots
+from experiments import cells, golf_pce, golf_table
+from softloc_jax import cli, data, evaluation, metrics, network, train, video_plots
 from softloc_jax.data import builders, golf_rendered, golfdb, video_files
 from softloc_jax.data.recording import Recording
 
-REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "golfdb"
 SMALL = {
   **{"num_steps": 6, "eval_every": 3, "log_every": 3, "batch_size": 2, "progress": False},
   **{"optimizer.warmup_steps": 1, "model.conv_layers": ((8, 8, 4), (2, 2, 4)), "model.conv_units": 6},
@@ -77,11 +75,11 @@ def test_a_folder_in_the_true_layout_trains_as_drawn_swings_do(layout, prepared,
   assert len((tmp_path / "sheet" / "4.csv").read_text().splitlines()) == 9
 
 
-@pytest.mark.skipif(not (REAL / "test_video.mp4").exists(), reason="test_video.mp4 is not in ../shared/data")
-def test_the_real_clip_through_untrained_weights(annotated, prepared, tmp_path):
+def test_the_real_clip_through_untrained_weights(shared_data, annotated, prepared, tmp_path):
+  clip = shared_data("golfdb") / "test_video.mp4"
   config = small(f"rendered,data_dir={annotated}", prepared, num_steps=3)
   train.train_and_evaluate(config, tmp_path)
-  command = ["predict", str(REAL / "test_video.mp4"), f"--checkpoint={tmp_path}", f"--out={tmp_path}"]
+  command = ["predict", str(clip), f"--checkpoint={tmp_path}", f"--out={tmp_path}"]
   found = CliRunner().invoke(cli.cli, command)
   assert found.exit_code == 0, found.output
   rows = [line.split(",") for line in (tmp_path / "test_video.csv").read_text().splitlines()[1:]]
@@ -149,18 +147,20 @@ def test_exclusive_classes_share_their_probability(annotated, prepared):
   np.testing.assert_allclose(extreme, [90.0, -90.0])
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="GolfDB's annotations are not in ../shared/data")
-def test_pce_of_a_trained_swingnet():
+def test_pce_of_a_trained_swingnet(shared_data):
   # Outputs of the authors' kind of network on 257 real clips.
-  with np.load(REAL / "swingnet_split1_probs.npz") as seen:
-    ends = np.cumsum(seen["lengths"])[:-1]
-    frames = [
-      [one.frames[0] for one in decode.one_each(probs[:, :8].astype(np.float64))]
-      for probs in np.split(seen["probs"], ends)
-    ]
-    pce = metrics.golf_pce(frames, seen["events"])
+  pce = golf_pce.score(shared_data("golfdb") / "swingnet_split1_probs.npz")
   assert pce["pce"] == pytest.approx(0.795, abs=0.005)
   assert pce["pce/impact"] > 0.99 and pce["pce/finish"] < 0.3
+
+
+def test_outputs_that_are_not_such_a_file(tmp_path):
+  np.savez(tmp_path / "a.npz", probs=np.zeros((5, 9)), lengths=np.array([3]), events=np.zeros((1, 8)))
+  with pytest.raises(ValueError, match=r"a.npz: probs of 5 frames; expected 3, as the lengths say"):
+    golf_pce.score(tmp_path / "a.npz")
+  np.savez(tmp_path / "b.npz", probs=np.zeros((5, 9)))
+  with pytest.raises(ValueError, match=r"b.npz: holds probs; expected events, lengths, probs"):
+    golf_pce.score(tmp_path / "b.npz")
 
 
 def test_protocols():

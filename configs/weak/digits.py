@@ -78,7 +78,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "name": "scene",
       "canvas_size": (CANVAS, CANVAS),
       "curve": args.curve,
-      "conv_layers": ((5, 2, 24), (3, 2, 48), 48, (3, 2, 96), 96),
+      "conv_layers": "vgg13" if args.size == "paper" else ((5, 2, 24), (3, 2, 48), 48, (3, 2, 96), 96),
       "conv_norm": "batch",  # leaves the plateau of the first steps three times as fast
       "recurrent": "lstm",
       "recurrent_units": 48,
@@ -88,7 +88,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   config.batch_size, config.num_steps, config.eval_every = 32, 6000, 1000
   if args.size == "paper":
-    config.model.conv_layers = "vgg13"
     config.num_steps, config.eval_every = 50_000, 5000
   if args.alone:
     _set_alone(config)

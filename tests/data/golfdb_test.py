@@ -1,15 +1,10 @@
 """GolfDB: annotations, clips that fit them or do not, cutting from raw videos, folds."""
 
-import pathlib
-
 import numpy as np
 import pytest
 import small_golf
 
 from softloc_jax.data import golf_rendered, golfdb, video_files
-
-REAL = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "golfdb"
-needs_real = pytest.mark.skipif(not REAL.exists(), reason="GolfDB's annotations are not in ../shared/data")
 
 
 def noise_clip(num_frames, height=160, width=160, seed=0):
@@ -44,10 +39,10 @@ def test_events_are_counted_from_the_first_frame_of_the_clip(tmp_path):
   assert plain.num_frames == 70 and slow.num_frames == 139 and slow.is_slow
 
 
-@needs_real
-def test_real_annotations():
+def test_real_annotations(shared_data):
+  real = shared_data("golfdb")
   from_mat, from_pickle = (
-    reader(REAL / name)
+    reader(real / name)
     for reader, name in (
       (golfdb._read_mat, "golfDB.mat"),
       (golfdb._read_pickle, "golfDB.pkl"),
@@ -61,10 +56,10 @@ def test_real_annotations():
       and int(a["split"]) == int(b["split"])
     )
     np.testing.assert_array_equal(a["events"], b["events"])
-  swings = golfdb.annotations(REAL)
+  swings = golfdb.annotations(real)
   assert [sum(one.split == fold for one in swings) for fold in (1, 2, 3, 4)] == [350] * 4
   # The lengths of the clips that a trained SwingNet has seen are those that the annotations give.
-  with np.load(REAL / "swingnet_split1_probs.npz") as seen:
+  with np.load(real / "swingnet_split1_probs.npz") as seen:
     by_id = {int(one.id): one for one in swings}
     for id_, length, events in zip(seen["ids"], seen["lengths"], seen["events"], strict=True):
       assert by_id[id_].num_frames == length and by_id[id_].split == 1

@@ -1,13 +1,9 @@
 """Videos: written and read back, probed, fitted into squares."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
 from softloc_jax.data import video_files
-
-REAL = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "golfdb" / "test_video.mp4"
 
 
 @pytest.fixture
@@ -66,8 +62,7 @@ def test_frames_that_cannot_be_written(tmp_path, bad, message):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="test_video.mp4 is not in ../shared/data/golfdb")
-def test_a_real_clip():
-  info = video_files.probe(REAL)
+def test_a_real_clip(shared_data):
+  info = video_files.probe(shared_data("golfdb") / "test_video.mp4")
   assert (info.num_frames, info.height, info.width, info.is_even) == (264, 492, 354, True)
   assert info.rate_hz == pytest.approx(29.97, rel=1e-3)

@@ -3,6 +3,7 @@
 from flax import nnx
 import jax
 import jax.numpy as jnp
+from mobilenet_files import WIDTH, keras_file, random_arrays, torch_names
 import numpy as np
 import pytest
 
@@ -11,72 +12,10 @@ from softloc_jax.models.mobilenet import NUM_STAGES, MobileNetV2
 from softloc_jax.models.swingnet import SwingNet
 from softloc_jax.network import Variables
 
-WIDTH = 0.35
-
-
-def parts_of(stage):
-  """Parts of a stage in the order of files, each with a name; a convolution alone has none."""
-  if 0 < stage < NUM_STAGES - 1:
-    return ("expand", "depthwise", "project") if stage > 1 else ("depthwise", "project")
-  return ("",)
-
 
 @pytest.fixture(scope="module")
 def arrays():
-  """Random values for every array of an encoder, by its path."""
-  encoder = nnx.eval_shape(lambda: MobileNetV2(width=WIDTH, rngs=nnx.Rngs(0)))
-  state = nnx.state(encoder, nnx.Any(nnx.Param, nnx.BatchStat))
-  rng = np.random.default_rng(0)
-  return {
-    path: np.abs(rng.normal(1, 0.1, leaf.shape)).astype(np.float32) for path, leaf in nnx.to_flat_state(state)
-  }
-
-
-def path_to(stage, part):
-  return ("stages", stage, part) if part else ("stages", stage)
-
-
-def keras_file(path, arrays):
-  """The layout that Keras' applications come in: a group for each layer, in it one of the same name."""
-  h5py = pytest.importorskip("h5py")
-  norm = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
-  with h5py.File(path, "w") as file:
-    for stage in range(NUM_STAGES):
-      for part in parts_of(stage):
-        if not part:
-          layer, norm_layer = ("Conv1", "bn_Conv1") if stage == 0 else ("Conv_1", "Conv_1_bn")
-        else:
-          layer = f"expanded_conv_{part}" if stage == 1 else f"block_{stage - 1}_{part}"
-          norm_layer = f"{layer}_BN"
-        kernel = arrays[(*path_to(stage, part), "conv", "kernel")]
-        name = "depthwise_kernel" if part == "depthwise" else "kernel"
-        kernel = kernel.swapaxes(2, 3) if part == "depthwise" else kernel
-        file[f"{layer}/{layer}/{name}:0"] = kernel
-        for theirs, ours in norm.items():
-          file[f"{norm_layer}/{norm_layer}/{theirs}:0"] = arrays[(*path_to(stage, part), "norm", ours)]
-    file["predictions/predictions/kernel:0"] = np.zeros((4, 3), np.float32)  # a classifier, of no use here
-  return path
-
-
-def torch_names(arrays, nested):
-  """Arrays as torch's files name them: SwingNet's authors' flat blocks, or torchvision's nested ones."""
-  norm = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-  found = {}
-  for stage in range(NUM_STAGES):
-    parts = parts_of(stage)
-    for number, part in enumerate(parts):
-      if not part:
-        conv, after = f"features.{stage}.0", f"features.{stage}.1"
-      elif nested and part != "project":
-        conv, after = (f"features.{stage}.conv.{number}.{n}" for n in (0, 1))
-      elif nested:
-        conv, after = (f"features.{stage}.conv.{number + n}" for n in (0, 1))
-      else:
-        conv, after = (f"features.{stage}.conv.{3 * number + n}" for n in (0, 1))
-      found[f"{conv}.weight"] = arrays[(*path_to(stage, part), "conv", "kernel")].transpose(3, 2, 0, 1)
-      for theirs, ours in norm.items():
-        found[f"{after}.{theirs}"] = arrays[(*path_to(stage, part), "norm", ours)]
-  return found
+  return random_arrays()
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -3,8 +3,10 @@
 import json
 
 from click.testing import CliRunner
+from flax import nnx
 import jax
 import jax.numpy as jnp
+import mobilenet_files
 import numpy as np
 import pytest
 import small_golf
@@ -54,12 +56,29 @@ def small(arg, prepared, **changes):
 
 
 def test_a_folder_in_the_true_layout_trains_as_drawn_swings_do(layout, prepared, tmp_path):
-  config = small(f"golfdb,loss=softloc,noise_frames=2,split=2,data_dir={layout}", prepared)
+  arrays = mobilenet_files.random_arrays()
+  weights = mobilenet_files.keras_file(tmp_path / "imagenet.h5", arrays)
+  config = golf.get_config(
+    f"golfdb,size=paper,loss=softloc,noise_frames=2,split=2,data_dir={layout},weights={weights}"
+  ).unlock()
+  changes = {key: value for key, value in SMALL.items() if not key.startswith(("model.conv", "optimizer"))}
+  config.update_from_flattened_dict(
+    changes
+    | {"data.prepared_dir": str(prepared), "model.width": mobilenet_files.WIDTH, "model.convention": "keras"}
+    | {"num_steps": 2, "eval_every": 2, "window.min_s": 8.0, "window.max_s": 8.0, "data.in_memory": False}
+  )
   results = train.train_and_evaluate(config, tmp_path)
   assert 0 <= results["pce"] <= 1 and f"pce/{metrics.GOLF_EVENTS[5]}" in results
   assert sorted(results["replicas"][0]["recordings"]) == ["0002", "0005"]
   rows = (tmp_path / "predictions" / "0002.csv").read_text().splitlines()
   assert len(rows) == 9 and {row.split(",")[1] for row in rows[1:]} == set(metrics.GOLF_EVENTS)
+
+  # Of the weights that were given, the first ten stages stay as they are and the others learn.
+  state, _ = train.restore_reported(config, tmp_path, network.Network.from_config(config))
+  trained = dict(nnx.to_flat_state(state.variables.params))
+  for stage, same in ((3, True), (15, False)):
+    path = ("stages", stage, "expand", "conv", "kernel")
+    assert np.array_equal(trained[("encoder", *path)].get_value()[0], arrays[path]) == same
 
   found = CliRunner().invoke(
     cli.cli,

@@ -53,8 +53,7 @@ def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
   for seed, variables, calibration in trained.replicas:
     centres = scenes.path.centres + network.model(variables).convs.offset_px
     found = [
-      to_objects(decoder(probs, calibration)[0], centres)
-      for probs in probabilities(network, variables, scenes)
+      to_objects(*decoder(probs, calibration), centres) for probs in probabilities(network, variables, scenes)
     ]
     accuracy = scene_scores.single_accuracy(probabilities(network, variables, alone), alone.digits.labels)
     replicas.append(
@@ -120,11 +119,14 @@ def accuracy_alone(trained: Trained, replica: tuple) -> float:
   return scene_scores.single_accuracy(probs, alone.digits.labels)
 
 
-def to_objects(times_s: Mapping[str, np.ndarray], centres: np.ndarray) -> Objects:
+def to_objects(
+  times_s: Mapping[str, np.ndarray], confidence: Mapping[str, np.ndarray], centres: np.ndarray
+) -> Objects:
   """Events along the curve as digits on the canvas, given the centre of what each place sees, `[T, 2]`."""
-  places = [centres[np.round(times).astype(int)] for times in times_s.values()]
-  labels = [np.full(len(times), int(name)) for name, times in times_s.items()]
-  return Objects(np.concatenate(places), np.concatenate(labels))
+  places = np.concatenate([centres[np.round(times).astype(int)] for times in times_s.values()])
+  labels = np.concatenate([np.full(len(times), int(name)) for name, times in times_s.items()])
+  sure = np.concatenate([confidence[name] for name in times_s])
+  return scene_scores.without_doubles(Objects(places, labels), sure, within=WITHIN_PX)
 
 
 def true_objects(scenes: DigitScenes, number: int) -> Objects:

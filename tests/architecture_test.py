@@ -19,16 +19,21 @@ PURE = {
 }
 # Imported inside the functions that use them, all over the package: they are slow to load, or optional.
 LAZY = {
+  "av",
   "click",
+  "h5py",
   "jams",
   "librosa",
   "matplotlib",
   "mir_eval",
+  "pandas",
   "pretty_midi",
+  "sklearn",
   "soundfile",
   "soxr",
   "tensorboardX",
   "tensorflow_datasets",
+  "torch",
   "wfdb",
 }
 

@@ -204,10 +204,18 @@ class _Run:
     rate_hz = self.network.extractor.frame_rate_hz
     return input_pipeline.with_label_noise(recordings, self.config.label_noise, seed, frame_rate_hz=rate_hz)
 
+  def initial_state(self) -> train_step.TrainState:
+    """Before the first step: random, but for an encoder whose weights are in a file."""
+    state = train_step.init_state(self.network, self.optimizer, self.seeds, self.mesh)
+    if not self.config.get("encoder_weights"):
+      return state
+    given = encoder_weights.load(state.variables, self.config.encoder_weights)
+    return state.replace(variables=jax.device_put(given, train_step.everywhere(self.mesh)))
+
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""
     config = self.config
-    state = train_step.init_state(self.network, self.optimizer, self.seeds, self.mesh)
+    state = self.initial_state()
     iterator = input_pipeline.make_iterator(
       self.crops,
       batch_size=config.batch_size,
@@ -218,9 +226,6 @@ class _Run:
     saved = checkpoints.Checkpoints(self.workdir, best_metric=BEST_METRIC)
     try:
       done = saved.latest_step or 0
-      if not done and config.get("encoder_weights"):
-        given = encoder_weights.load(state.variables, config.encoder_weights)
-        state = state.replace(variables=jax.device_put(given, train_step.everywhere(self.mesh)))
       if done:
         state, _ = saved.restore(done, state, iterator)
         logging.warning("resuming %s at step %d", self.workdir, done)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from mobilenet_files import WIDTH, keras_file, random_arrays, torch_names
 import numpy as np
 import pytest
+import torch_mobilenet
 
 from softloc_jax import encoder_weights
 from softloc_jax.models.mobilenet import NUM_STAGES, MobileNetV2
@@ -35,10 +36,9 @@ def test_files_of_keras(tmp_path, arrays):
 
 def test_files_of_torch_layer_by_layer(tmp_path):
   torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
-  from torch_mobilenet import TorchMobileNet
 
   torch.manual_seed(0)
-  theirs = TorchMobileNet(WIDTH)
+  theirs = torch_mobilenet.make(WIDTH)
   for module in theirs.modules():
     if isinstance(module, torch.nn.BatchNorm2d):
       module.running_mean.normal_(0, 0.1)

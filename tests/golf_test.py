@@ -1,6 +1,6 @@
 """Golf swings from a folder in GolfDB's layout to scores, tables and contact sheets."""
 
-import json
+import shutil
 
 from click.testing import CliRunner
 from flax import nnx
@@ -55,54 +55,57 @@ def small(arg, prepared, **changes):
   return config
 
 
-def test_a_folder_in_the_true_layout_trains_as_drawn_swings_do(layout, prepared, tmp_path):
-  arrays = mobilenet_files.random_arrays()
-  weights = mobilenet_files.keras_file(tmp_path / "imagenet.h5", arrays)
-  config = golf.get_config(
-    f"golfdb,size=paper,loss=softloc,noise_frames=2,split=2,data_dir={layout},weights={weights}"
-  ).unlock()
-  changes = {key: value for key, value in SMALL.items() if not key.startswith(("model.conv", "optimizer"))}
-  config.update_from_flattened_dict(
-    changes
-    | {"data.prepared_dir": str(prepared), "model.width": mobilenet_files.WIDTH, "model.convention": "keras"}
-    | {"num_steps": 2, "eval_every": 2, "window.min_s": 8.0, "window.max_s": 8.0, "data.in_memory": False}
-  )
-  results = train.train_and_evaluate(config, tmp_path)
+@pytest.fixture(scope="module")
+def trained(annotated, prepared, tmp_path_factory):
+  """A small network that has seen drawn swings, and what it scored."""
+  workdir = tmp_path_factory.mktemp("trained")
+  config = small(f"rendered,loss=softloc,noise_frames=2,split=2,data_dir={annotated}", prepared)
+  return workdir, train.train_and_evaluate(config, workdir)
+
+
+def test_training_ends_with_the_score_of_golf_swings(trained):
+  workdir, results = trained
   assert 0 <= results["pce"] <= 1 and f"pce/{metrics.GOLF_EVENTS[5]}" in results
   assert sorted(results["replicas"][0]["recordings"]) == ["0002", "0005"]
-  rows = (tmp_path / "predictions" / "0002.csv").read_text().splitlines()
+  rows = (workdir / "predictions" / "0002.csv").read_text().splitlines()
   assert len(rows) == 9 and {row.split(",")[1] for row in rows[1:]} == set(metrics.GOLF_EVENTS)
 
-  # Of the weights that were given, the first ten stages stay as they are and the others learn.
-  state, _ = train.restore_reported(config, tmp_path, network.Network.from_config(config))
-  trained = dict(nnx.to_flat_state(state.variables.params))
-  for stage, same in ((3, True), (15, False)):
-    path = ("stages", stage, "expand", "conv", "kernel")
-    assert np.array_equal(trained[("encoder", *path)].get_value()[0], arrays[path]) == same
 
-  found = CliRunner().invoke(
-    cli.cli,
-    [
-      "predict",
-      str(layout / "videos_160" / "4.mp4"),
-      f"--checkpoint={tmp_path}",
-      f"--out={tmp_path / 'sheet'}",
-    ],
-  )
+def test_a_folder_in_the_true_layout_trains_by_the_same_command(layout, prepared, tmp_path):
+  config = small(f"golfdb,loss=softmax_cross_entropy,split=2,data_dir={layout}", prepared)
+  results = train.train_and_evaluate(config, tmp_path)
+  assert 0 <= results["pce"] <= 1 and sorted(results["replicas"][0]["recordings"]) == ["0002", "0005"]
+
+
+def predict(clip, workdir, out):
+  found = CliRunner().invoke(cli.cli, ["predict", str(clip), f"--checkpoint={workdir}", f"--out={out}"])
   assert found.exit_code == 0, found.output
-  assert (tmp_path / "sheet" / "4.png").stat().st_size > 10_000
-  assert len((tmp_path / "sheet" / "4.csv").read_text().splitlines()) == 9
+  assert (out / f"{clip.stem}.png").stat().st_size > 10_000
+  return [line.split(",") for line in (out / f"{clip.stem}.csv").read_text().splitlines()[1:]]
 
 
-def test_the_real_clip_through_untrained_weights(shared_data, annotated, prepared, tmp_path):
-  clip = shared_data("golfdb") / "test_video.mp4"
-  config = small(f"rendered,data_dir={annotated}", prepared, num_steps=3)
-  train.train_and_evaluate(config, tmp_path)
-  command = ["predict", str(clip), f"--checkpoint={tmp_path}", f"--out={tmp_path}"]
-  found = CliRunner().invoke(cli.cli, command)
-  assert found.exit_code == 0, found.output
-  rows = [line.split(",") for line in (tmp_path / "test_video.csv").read_text().splitlines()[1:]]
+def test_a_contact_sheet_of_a_drawn_clip(layout, trained, tmp_path):
+  rows = predict(layout / "videos_160" / "4.mp4", trained[0], tmp_path)
+  assert len(rows) == 8 and all(0 <= float(time) <= 69 for time, *_ in rows)
+
+
+def test_a_contact_sheet_of_the_real_clip(shared_data, trained, tmp_path):
+  rows = predict(shared_data("golfdb") / "test_video.mp4", trained[0], tmp_path)
   assert len(rows) == 8 and all(0 <= float(time) <= 263 for time, *_ in rows)
+
+
+def test_swingnet_starts_from_weights_of_a_file(layout, prepared, tmp_path):
+  arrays = mobilenet_files.random_arrays()
+  weights = mobilenet_files.keras_file(tmp_path / "imagenet.h5", arrays)
+  config = golf.get_config(f"golfdb,size=paper,split=2,data_dir={layout},weights={weights}").unlock()
+  config.update_from_flattened_dict(
+    {"data.prepared_dir": str(prepared), "model.width": mobilenet_files.WIDTH, "batch_size": 2}
+  )
+  assert config.model.frozen_stages == 10 and config.model.convention == "keras"
+  run = train._Run(config, tmp_path, network.Network.from_config(config), data.load_replicas(config))
+  params = dict(nnx.to_flat_state(run.initial_state().variables.params))
+  path = ("stages", 12, "expand", "conv", "kernel")
+  np.testing.assert_array_equal(params[("encoder", *path)].get_value()[0], arrays[path])
 
 
 def test_prepared_clips_are_bytes_and_read_when_asked_for(annotated, prepared):
@@ -225,22 +228,22 @@ def test_the_table_has_every_mean_in_its_place():
   assert len(figure.axes) == 1
 
 
-def test_the_table_command_runs_on_drawn_swings(annotated, prepared, tmp_path, monkeypatch):
-  get_config = golf.get_config
+def test_the_table_command(annotated, trained, tmp_path, monkeypatch):
+  prepared_configs = {}
 
-  def get_small(arg):
-    config = get_config(arg).unlock()
-    config.update_from_flattened_dict(SMALL | {"data.prepared_dir": str(prepared)})
-    return config
+  def run(configs, workdir, jobs):
+    prepared_configs.update(configs)
+    for name in configs:
+      if name.endswith("_4_split2_seed0"):  # whose curves are drawn
+        shutil.copytree(trained[0], workdir / name)
+    return {name: scored(0.5) for name in configs}
 
-  def run_here(configs, workdir, jobs):
-    return {name: cells.run_cell(config, workdir / name) for name, config in configs.items()}
-
-  monkeypatch.setattr(golf, "get_config", get_small)
-  monkeypatch.setattr(cells, "run", run_here)
-  text = golf_table.make(str(annotated), tmp_path, 1, 1, 4, splits=(2,), noise_frames=(0, 4))
-  assert (tmp_path / "golf.md").read_text() == text
+  monkeypatch.setattr(cells, "run", run)
+  monkeypatch.setattr(golf_table.run_log, "training_seconds", lambda workdir: 90.0)
+  text = golf_table.make(str(annotated), tmp_path, 2, 1, 4, splits=(2,), noise_frames=(0, 4))
+  assert (tmp_path / "golf.md").read_text() == text and "1.5 min" in text
   for picture in ("golf.png", "golf_curves.png"):
     assert (tmp_path / picture).stat().st_size > 10_000
-  name = golf_table.cell_name("softloc", 4, 2, 0)
-  assert json.loads((tmp_path / name / "config.json").read_text())["label_noise"]["scale_s"] == 4.0
+  config = prepared_configs[golf_table.cell_name("softloc", 4, 2, 1)]
+  assert len(prepared_configs) == 12 and config.num_steps == 4 and config.seed == 1
+  assert config.label_noise.scale_s == 4.0 and config.data.test_split == 2 and config.loss.name == "softloc"

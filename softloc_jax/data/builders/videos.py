@@ -77,7 +77,7 @@ class GolfRendered(VideoBuilder):
   LICENSE = "annotations: CC BY-NC 4.0"
   MANUAL_DOWNLOAD_INSTRUCTIONS = "golfDB.mat or golfDB.pkl"
   CLASSES = golf_rendered.CLASSES
-  CODE = (golf_picture, golf_swing, golfdb)
+  CODE = (golf_picture, golf_swing, golfdb, video_files)
   find = staticmethod(golf_rendered.find)
   read = staticmethod(golf_rendered.read)
 

@@ -12,12 +12,12 @@ from experiments.report import markdown_table, mean_and_spread
 from softloc_jax import checkpoints, run_log
 
 # L section 8.3: accuracy in per cent from counts and with supervision, centre error in pixels.
-PAPER = ("99.12", "98.51", "-", "9.04 px", "-", "-")
+PAPER = ("99.12", "98.51", "-", "9.04", "-", "-")
 METRICS = {
   "single_accuracy": ("one digit, from counts", 100, "{:.2f}"),
   "supervised_accuracy": ("one digit, supervised", 100, "{:.2f}"),
   "counts_exact": ("scenes with all counts exact", 100, "{:.1f}"),
-  "centre_error_px/mean": ("centre error", 1, "{:.2f} px"),
+  "centre_error_px/mean": ("centre error [px]", 1, "{:.2f}"),
   "recall": ("digits found within 14 px", 100, "{:.1f}"),
   "stray": ("stray or double finds", 100, "{:.1f}"),
 }

@@ -164,5 +164,6 @@ def features(network: Network, variables: Variables, alone: DigitScenes) -> tupl
   # Data sets may come sorted by label: from all over.
   chosen = np.unique(np.linspace(0, len(alone) - 1, NUM_EMBEDDED).astype(int))
   seen = np.concatenate([np.asarray(at_all_places(signals))[:real] for signals, real in _batches(alone)])
-  places = [alone.path.nearest(true_objects(alone, index).centres)[0] for index in chosen]
+  offset_px = network.model(variables).convs.offset_px  # of what a place sees from where it is
+  places = [alone.path.nearest(true_objects(alone, index).centres - offset_px)[0] for index in chosen]
   return seen[chosen, places], alone.digits.labels[chosen]

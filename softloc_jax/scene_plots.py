@@ -73,6 +73,9 @@ def save_embeddings(path: str | os.PathLike, panels: Mapping[str, tuple[np.ndarr
       some = places[labels == label]
       color = colormaps["tab10"](number % 10)
       axis.scatter(*some.T, s=6, color=color)
-      axis.text(*np.median(some, axis=0), str(label), fontsize=12, weight="bold", ha="center", va="center")
+      # Where its points are densest: the middle of a label in several pieces would be none of them.
+      apart = np.linalg.norm(some[:, None] - some, axis=-1)
+      densest = some[np.median(apart, axis=1).argmin()]
+      axis.text(*densest, str(label), fontsize=12, weight="bold", ha="center", va="center")
     axis.set(title=title, xticks=(), yticks=())
   plots.save(figure, path)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -208,7 +209,7 @@ def problem(swing: Swing) -> str:
   if not info.is_even:
     return "frames are not equally far apart in time; expected a constant rate"
   if raw and abs(raw.rate_hz - info.rate_hz) > 0.01 * raw.rate_hz:
-    return f"{info.rate_hz:.2f} frames per second; expected {raw.rate_hz:.2f}, as {raw and swing.raw} has"
+    return f"{info.rate_hz:.2f} frames per second; expected {raw.rate_hz:.2f}, as {swing.raw} has"
   return ""
 
 
@@ -255,8 +256,6 @@ def folds(swings: Sequence[Swing], test_split: int, *, held_out: float = 0.1) ->
   References:
     McNally et al. GolfDB: a video database for golf swing sequencing. CVPR Workshops 2019. Section 3.
   """
-  import hashlib
-
   if test_split not in range(1, NUM_FOLDS + 1):
     raise ValueError(f"test_split is {test_split}; expected 1 to {NUM_FOLDS}")
   others = [one for one in swings if one.split != test_split]

@@ -86,7 +86,13 @@ class Checkpoints:
     args = {"state": ocp.args.StandardRestore(like), "notes": ocp.args.JsonRestore()}
     if iterator is not None:
       args["data"] = grain.checkpoint.CheckpointRestore(iterator)
-    restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+    try:
+      restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+    except ValueError as error:  # which would list every weight
+      raise ValueError(
+        f"{self._manager.directory / str(step)} does not fit the network of its config: it was written by"
+        f" another version, or the config was changed since"
+      ) from error
     return restored["state"], restored["notes"]
 
   def close(self) -> None:

@@ -75,6 +75,11 @@ class Decoder:
     )
     self._shared = config.shared
 
+  def detections(self, probs: np.ndarray, threshold: float) -> tuple[Events, Events]:
+    """Times in seconds and confidences of all events that reach one threshold, not moved by any offset."""
+    num_classes = len(self._classes)
+    return self(probs, Calibration([threshold] * num_classes, [0.0] * num_classes))
+
   def calibrate(
     self, probs: Sequence[np.ndarray], recordings: Sequence[Recording]
   ) -> tuple[Calibration, float]:

@@ -54,14 +54,35 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
   """
   _check(config)
   workdir = pathlib.Path(workdir)
-  network = Network.from_config(config)
   splits = data.load_replicas(config)
-  run = _Run(config, workdir, network, splits)
-  checkpoints.write_config(workdir, json.loads(config.to_json()))
-  run.train()
+  network = fit(config, workdir, splits)
   results = evaluate(config, workdir, network=network, recordings=[one["test"] for one in splits])
   checkpoints.replace_text(workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
   return results
+
+
+def fit(
+  config: Any, workdir: str | os.PathLike, splits: Sequence[Mapping[str, Sequence[Recording]]]
+) -> Network:
+  """Trains on given recordings, or goes on with a training that was interrupted in `workdir`; no test.
+
+  Args:
+    config: an experiment's; of its `data`, only the classes matter here.
+    workdir: gets `config.json`, `metrics.jsonl` and `checkpoints/`.
+    splits: of each replica, "train" and "validation" -> recordings, conditioned.
+
+  Returns:
+    The network; `restore_reported` has what it learned.
+
+  Raises:
+    ValueError, FloatingPointError: as `train_and_evaluate`.
+  """
+  _check(config)
+  network = Network.from_config(config)
+  run = _Run(config, pathlib.Path(workdir), network, splits)
+  checkpoints.write_config(workdir, json.loads(config.to_json()))
+  run.train()
+  return network
 
 
 def evaluate(

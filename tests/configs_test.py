@@ -16,7 +16,7 @@ from configs import common
 from configs.misaligned import ecg as misaligned_ecg
 from configs.misaligned import golf
 from configs.weak import drums, ecg
-from softloc_jax import augment, evaluation, input_pipeline, objective, predict, train_step
+from softloc_jax import augment, evaluation, input_pipeline, objective, predict, recipes, train_step
 from softloc_jax.network import Network
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -43,6 +43,7 @@ MORE = (
   ("configs/misaligned/golf.py", "rendered,loss=one_sided_smoothing"),
   ("configs/misaligned/golf.py", "golfdb,size=paper,loss=softmax_cross_entropy"),
   ("configs/misaligned/golf.py", "golfdb,size=paper_causal"),
+  ("configs/weak/folder.py", "audio,data_dir=x,rate_hz=22050"),
 )
 VARIANTS = [*((path, variant) for path in FILES for variant in variants_of(path)), *MORE]
 
@@ -204,7 +205,7 @@ def flat(tree, prefix=""):
 @pytest.mark.parametrize("path", ["configs/misaligned/drums.py", "configs/misaligned/ecg.py"])
 def test_compared_losses_share_everything_else(path):
   first, *others = (
-    flat(load(path).get_config(f"{name},noise_ms=50").to_dict()) for name in common.MISALIGNED_LOSSES
+    flat(load(path).get_config(f"{name},noise_ms=50").to_dict()) for name in recipes.MISALIGNED_LOSSES
   )
   for other in others:
     differing = {key for key in first | other if first.get(key) != other.get(key)}

@@ -4,8 +4,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from configs import common
-from softloc_jax import evaluation, input_pipeline, metrics
+from softloc_jax import evaluation, input_pipeline, metrics, recipes
 from softloc_jax.data import event_files
 from softloc_jax.data.recording import Recording
 
@@ -15,7 +14,7 @@ SOFTNESS_S = 0.03
 
 
 def make_decoder(**changes):
-  config = common.base("test").decode
+  config = recipes.base("test").decode
   config.update({"softness_s": SOFTNESS_S} | changes)
   return evaluation.Decoder(config, CLASSES, RATE_HZ)
 

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.weak import drums
+from softloc_jax import recipes
 
-VARIANTS = common.MISALIGNED_LOSSES
+VARIANTS = recipes.MISALIGNED_LOSSES
 SOFTNESS_S = 0.05  # half the papers' 100 ms: sixteenth notes are 90 to 200 ms apart
 
 
@@ -30,5 +31,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.window.min_s, config.window.max_s = 1.0, 2.0
   if args.data == "groove":
     config.batch_size = 16  # as much sound in a batch as where hits are counted, in longer windows
-  common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=31, smoothing_weight=10.0)
+  recipes.set_misaligned_loss(
+    config, args.variant, softness_s=SOFTNESS_S, max_count=31, smoothing_weight=10.0
+  )
   return config.lock()

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.weak import ecg
+from softloc_jax import recipes
 
-VARIANTS = common.MISALIGNED_LOSSES
+VARIANTS = recipes.MISALIGNED_LOSSES
 SOFTNESS_S = 0.1  # SoftLoc's own for audio (S appendix B.2)
 
 
@@ -29,5 +30,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.window.segments = False  # labels are times: windows may lie anywhere
   config.window.min_s, config.window.max_s = 1.5, 2.0
   config.window.border_search_s = 0.4  # half a beat at 75 a minute
-  common.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=1.0)
+  recipes.set_misaligned_loss(config, args.variant, softness_s=SOFTNESS_S, max_count=10, smoothing_weight=1.0)
   return config.lock()

@@ -15,6 +15,7 @@ clips, or the videos that they are cut from (see `softloc_jax.data.golfdb` for t
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax import recipes
 from softloc_jax.data.golfdb import CLASSES
 
 VARIANTS = ("rendered", "golfdb")
@@ -41,7 +42,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
   if args.loss not in LOSSES:
     raise ValueError(f"config argument loss={args.loss}: expected one of {', '.join(LOSSES)}")
-  config = common.base("golf")
+  config = recipes.base("golf")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   side = 64 if args.variant == "rendered" else 160
   config.data = _data(args, side)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.weak import piano
+from softloc_jax import recipes
 from softloc_jax.models import papers
 
 VARIANTS = common.PIANO_LOSSES
@@ -44,7 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   if args.size == "paper":
     loss |= {"max_count": 40, "smoothing_weight": 32.0}
     _set_paper(config, args.variant)
-  common.set_misaligned_loss(config, args.variant, **loss)
+  recipes.set_misaligned_loss(config, args.variant, **loss)
   if args.size == "paper" and args.variant == "softloc":
     config.loss.update({"ramp_start": 1e5 / 160_000, "ramp_end": 2e5 / 160_000})  # S appendix B.2
   return config.lock()

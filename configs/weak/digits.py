@@ -17,6 +17,7 @@ convolutions learn with full supervision. That is the classifier to compare with
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax import recipes
 from softloc_jax.data.digits import CLASSES
 
 VARIANTS = ("embedded", "mnist", "tfds")
@@ -33,7 +34,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   if args.size not in SIZES:
     raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
-  config = common.base("digits")
+  config = recipes.base("digits")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   config.data = ConfigDict(
     {

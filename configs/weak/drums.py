@@ -23,6 +23,7 @@ real recordings of MDB Drums (or, without `mdb_dir`, on rendered performances of
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax import recipes
 from softloc_jax.models import papers
 
 VARIANTS = ("synthetic", "groove", "idmt", "enst")
@@ -50,25 +51,19 @@ def get_config(arg: str | None = None) -> ConfigDict:
     one_shots_dir="",
     mdb_dir="",
   )
-  config = common.base("drums")
+  config = recipes.base("drums")
   config.seed, config.num_replicas = args.seed, args.num_replicas or 1
   config.data = ConfigDict({"classes": CLASSES, "seed": 0} | _data(args))
   config.data.conditioning = {"sample_rate_hz": 16000, "bandpass_hz": None, "scaling": None}
-  config.window = ConfigDict(
-    # Short windows: where their borders lie is all that counts say about times.
-    {"min_s": 0.4, "max_s": 1.2, "context_s": 0.4, "segments": True, "border_search_s": 0.0}
-  )
+  recipes.set_audio(config, 16000)
   config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
-  config.optimizer.learning_rate = 3e-3
   if args.size not in SIZES:
     raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
   if args.size == "modern" and args.variant == "synthetic":
     raise ValueError("config argument size=modern: for real drums; expected another variant than synthetic")
   if args.size == "paper":
     _set_paper(config)
-  elif args.variant == "synthetic":
-    _set_small(config)
-  else:
+  elif args.variant != "synthetic":
     _set_real(config, args.num_replicas)
     if args.size == "modern":
       _set_modern(config)
@@ -116,25 +111,6 @@ def _data(args: ConfigDict) -> dict:
   if args.variant == "idmt":
     return distribution | {"name": "idmt_smt_drums", "seed": args.seed}
   return distribution | {"name": "enst_drums", "mix": "wet_mix", "seed": args.seed}
-
-
-def _set_small(config: ConfigDict) -> None:
-  """Two minutes on two cores."""
-  config.features = _log_mel(num_mels=40, window_samples=512, floor_db=-60.0)
-  config.model = ConfigDict(
-    {
-      "name": "crnn",
-      "conv_features": (48, 48, 48),
-      "conv_kernel": (3, 1),
-      "merge_bins": True,
-      "residual": True,
-      "recurrent": "gru",
-      "recurrent_units": 32,
-      "dense_units": 0,
-      "causal": False,
-    }
-  )
-  config.num_steps, config.eval_every = 1800, 600
 
 
 def _set_real(config: ConfigDict, num_replicas: int) -> None:

@@ -9,6 +9,7 @@ training sees (L section 4). Four folds by record: six train (one of them held o
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax import recipes
 
 # Tested records of each fold, and the one that is held out of the other six for thresholds.
 FOLDS = ((("100", "108"), "116"), (("102", "116"), "121"), (("104", "121"), "106"), (("106", "114"), "100"))
@@ -20,7 +21,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   args = common.parse_arg(arg, variants=("mitdb",), data_dir="mitdb", fold=0, seed=0, num_replicas=1)
   if args.fold not in range(len(FOLDS)):
     raise ValueError(f"config argument fold={args.fold}: expected 0 to {len(FOLDS) - 1}")
-  config = common.base("ecg")
+  config = recipes.base("ecg")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   test, validation = FOLDS[args.fold]
   config.data = ConfigDict(
@@ -34,26 +35,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "conditioning": {"sample_rate_hz": 100.0, "bandpass_hz": (0.5, 40.0), "scaling": "robust"},
     }
   )
-  config.features = ConfigDict({"kind": "signal", "sample_rate_hz": 100.0, "num_channels": 1})
-  config.window = ConfigDict(
-    # Short windows: where their borders lie is all that counts say about times.
-    {"min_s": 0.5, "max_s": 1.5, "context_s": 0.5, "segments": True, "border_search_s": 0.0}
-  )
-  config.model = ConfigDict(
-    {
-      "name": "crnn",
-      "conv_features": (24, 24, 24),
-      "conv_kernel": (9, 1),
-      "time_stride": 2,
-      "residual": True,
-      "recurrent": "gru",
-      "recurrent_units": 32,
-      "dense_units": 0,
-      "causal": False,
-    }
-  )
+  recipes.set_sensor(config, 100.0, num_channels=1)
   config.loss = ConfigDict({"name": "count_nll", "max_count": 10})
-  config.num_steps, config.eval_every = 1200, 600
   config.decode.suppression_s = 0.2  # no heart beats faster than 300 a minute
   config.decode.window_s = 0.05
   return config.lock()

@@ -11,7 +11,7 @@ if it has one, else 70/15/15 by a seed.
 from ml_collections import ConfigDict
 
 from configs import common
-from configs.weak import drums, ecg
+from softloc_jax import recipes
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -33,29 +33,20 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   if not args.data_dir:
     raise ValueError("config argument data_dir=... is missing: the folder of your recordings")
-  base = drums if args.variant == "audio" else ecg
-  config = base.get_config(f"seed={args.seed},num_replicas={args.num_replicas}").unlock()
-  config.name = "folder"
-  rate_hz = args.rate_hz or config.features.sample_rate_hz
-  conditioning = dict(config.data.conditioning) | {"sample_rate_hz": rate_hz}
-  if args.variant == "sensor":
-    conditioning["bandpass_hz"] = None  # what band matters, nobody knows yet
-    config.features.num_channels = args.channels
-  else:
-    config.features.hop_samples = round(rate_hz / 100)
-    config.features.window_samples = 2 * round(rate_hz * 0.016)
-  config.features.sample_rate_hz = rate_hz
-  config.data = ConfigDict(
+  config = recipes.own(
+    args.variant,
+    classes=args.classes.split("+"),
+    sample_rate_hz=args.rate_hz,
+    num_channels=args.channels,
+    min_gap_s=args.min_gap_s,
+  )
+  config.seed, config.num_replicas = args.seed, args.num_replicas
+  config.data.update(
     {
       "name": "folder",
       "data_dir": args.data_dir,
-      "classes": tuple(args.classes.split("+")),
       "fractions": {"train": 0.7, "validation": 0.15, "test": 0.15},
       "seed": 0,
-      "conditioning": conditioning,
     }
   )
-  config.loss.max_count = 31
-  config.decode.suppression_s = args.min_gap_s
-  config.decode.window_s = args.min_gap_s / 2
   return config.lock()

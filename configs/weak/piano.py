@@ -18,6 +18,7 @@ pianos in `test_one_shots_dir` are tested.
 from ml_collections import ConfigDict
 
 from configs import common
+from softloc_jax import recipes
 from softloc_jax.data import maps
 from softloc_jax.models import papers
 
@@ -40,7 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     seed=0,
     num_replicas=1,
   )
-  config = common.base("piano")
+  config = recipes.base("piano")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   config.data = ConfigDict(
     {

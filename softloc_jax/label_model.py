@@ -1,0 +1,413 @@
+"""What labels of uncertain time say about detected events, and detected events about the labels.
+
+The model: each detection of confidence `m` is a labelled event with probability `a(m)`. Its label lies at its time
+plus an offset, off by two normal errors: the label's own, and the detection's, which grows with the spread of its
+probability in time. Besides, labels without any detection come at a constant rate. Labels and events keep their
+order. Everything is estimated from the labels themselves, by expectation and maximisation: the
+noise, the offset of each recording (drawn to that of all, as far as it has few labels), the rate, and `a`, which is
+the reliability curve of whatever made the detections. Sums over all
+the ways to pair labels with detections are exact (a forward recursion; its gradient is the probability of each
+pair), so one detection never stands for two labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import functools
+from typing import NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+import numpy as np
+
+_NEVER = -1e30  # a log-probability that stays finite in gradients
+_REACH = 4.0  # pairs further apart than this many standard deviations of the noise are not considered
+_SHARPEST_S = 1e-3
+_DETECTIONS_IN_A_BIN = 20
+
+
+class Track(NamedTuple):
+  """One class of one recording.
+
+  Attributes:
+    labels_s: sorted label times in seconds, `[N]`.
+    detections_s: sorted detected times in seconds, `[M]`.
+    confidence: of each detection, between 0 and 1, `[M]`.
+    spread_s: how far the probability of each detection reaches in time, `[M]`: the standard deviation of where
+      it lies.
+    duration_s: length of the recording.
+    recording: number of the recording, for offsets of their own.
+    kind: number of the class, likewise.
+  """
+
+  labels_s: np.ndarray
+  detections_s: np.ndarray
+  confidence: np.ndarray
+  spread_s: np.ndarray
+  duration_s: float
+  recording: int = 0
+  kind: int = 0
+
+
+class LabelModel(NamedTuple):
+  """How labels come about.
+
+  Attributes:
+    noise_s: standard deviation of a label's time about its event's.
+    spread_scale: what the spread of a detection is to be multiplied by for the standard deviation of its time.
+    offset_s: how much later labels are than detections on average, in each recording, `[R]`.
+    kind_offset_s: what comes to this in each class, `[K]`.
+    stray_hz: labels per second that belong to no detection.
+    knots: confidences, ascending, `[G]`.
+    reliability: probability that a detection of such a confidence has a label, `[G]`, never decreasing.
+  """
+
+  noise_s: float
+  spread_scale: float
+  offset_s: np.ndarray
+  kind_offset_s: np.ndarray
+  stray_hz: float
+  knots: np.ndarray
+  reliability: np.ndarray
+
+  def expected_s(self, track: Track) -> np.ndarray:
+    """Where the labels of a track's detections are on average, `[M]`."""
+    return track.detections_s + self.offset_s[track.recording] + self.kind_offset_s[track.kind]
+
+  def labelled(self, confidence) -> np.ndarray:
+    """Probability that detections of these confidences have a label."""
+    return np.interp(confidence, self.knots, self.reliability)
+
+  def real(self, confidence) -> np.ndarray:
+    """Probability that detections are events, if the surest are: what `labelled` is, relative to its best."""
+    return self.labelled(confidence) / self.reliability[-1]
+
+
+class Pairing(NamedTuple):
+  """Which label belongs to which detection, of one track.
+
+  Attributes:
+    detection: the most probable detection of each label in the best pairing, -1 for none, `[N]`.
+    probability: of each pair that is near enough, `[N, W]`; what is left to 1 is "no detection".
+    first: `probability[i, k]` is that of detection `first[i] + k`, `[N]`.
+  """
+
+  detection: np.ndarray
+  probability: np.ndarray
+  first: np.ndarray
+
+  def labelled(self, num_detections: int) -> np.ndarray:
+    """Probability that each detection has a label, `[M]`."""
+    result = np.zeros(num_detections + self.probability.shape[1])
+    np.add.at(result, self.first[:, None] + np.arange(self.probability.shape[1]), self.probability)
+    return result[:num_detections]
+
+
+def fit(
+  tracks: Sequence[Track],
+  *,
+  noise_s: float,
+  common_offset: bool = False,
+  num_iterations: int = 60,
+) -> LabelModel:
+  """Estimates how labels came about.
+
+  Args:
+    tracks: labels and detections. The detector should not have seen these labels in training.
+    noise_s: where the estimate of the noise begins. Labels and detections further apart than four times
+      this are never paired, so better too large than too small.
+    common_offset: whether all recordings have the same offset.
+    num_iterations: at most.
+
+  Returns:
+    The model.
+
+  Raises:
+    ValueError: no label or no detection at all, times that are not sorted, confidences outside [0, 1], or a
+      noise that is not positive.
+
+  >>> rng = np.random.default_rng(0)
+  >>> events_s = np.cumsum(rng.uniform(0.3, 1.0, 400))
+  >>> labels_s = np.sort(events_s + 0.02 + rng.normal(0, 0.05, 400))
+  >>> model = fit([Track(labels_s, events_s, np.ones(400), np.zeros(400), 300.0)], noise_s=0.2)
+  >>> round(model.noise_s, 2), model.offset_s.round(2)
+  (0.05, array([0.02]))
+  """
+  if not 0 < noise_s < np.inf:
+    raise ValueError(f"noise_s is {noise_s}; expected a positive number of seconds")
+  for track in tracks:
+    _check(track)
+  num_labels = sum(len(one.labels_s) for one in tracks)
+  confidence = np.concatenate([one.confidence for one in tracks]) if tracks else np.zeros(0)
+  if not num_labels or not len(confidence):
+    raise ValueError(f"{num_labels} labels and {len(confidence)} detections; expected both")
+  duration_s = sum(one.duration_s for one in tracks)
+  layout = _lay_out(tracks, _REACH * noise_s)
+  model = LabelModel(
+    noise_s=noise_s,
+    spread_scale=0.0,
+    offset_s=np.zeros(1 + max(one.recording for one in tracks)),
+    kind_offset_s=np.zeros(1 + max(one.kind for one in tracks)),
+    stray_hz=0.1 * num_labels / duration_s,
+    knots=np.array([0.0, 1.0]),
+    reliability=np.array([0.02, 0.9]),
+  )
+  for _ in range(num_iterations):
+    before = model
+    model = _maximize(before, layout, _pair_probabilities(before, layout), duration_s, common_offset)
+    if abs(model.noise_s - before.noise_s) < 1e-4 * before.noise_s:
+      break
+  return model
+
+
+def pair(model: LabelModel, tracks: Sequence[Track]) -> list[Pairing]:
+  """The probability of every pair of a label and a detection, and the best pairing, of each track.
+
+  Raises:
+    ValueError: tracks as `fit` refuses them.
+  """
+  for track in tracks:
+    _check(track)
+  furthest_s = np.abs(model.offset_s).max() + np.abs(model.kind_offset_s).max()
+  broadest_s = model.spread_scale * max((one.spread_s.max(initial=0.0) for one in tracks), default=0.0)
+  layout = _lay_out(tracks, _REACH * np.hypot(model.noise_s, broadest_s) + furthest_s)
+  chance, choice = (_pair_probabilities(model, layout, best=best) for best in (False, True))
+  detection = np.where(choice.sum(1) > 0.5, layout.first + choice.argmax(1), -1)
+  result, label, detected = [], 0, 0
+  for track in tracks:
+    own = slice(label, label + len(track.labels_s))
+    # Among all detections these are the first ones after those of the tracks before.
+    numbers = np.where(detection[own] < 0, -1, detection[own] - detected)
+    result.append(Pairing(numbers, chance[own], layout.first[own] - detected))
+    label, detected = own.stop, detected + len(track.detections_s)
+  return result
+
+
+class _Layout(NamedTuple):
+  """All tracks one after the other, too far apart for pairs across their borders.
+
+  Attributes:
+    first: the first detection near each label, `[N]`.
+    near: whether detection `first[i] + k` is, `[N, W]`.
+    lag_s: how much later the label is, `[N, W]`.
+    spread_s: of the detection, `[N, W]`.
+    recording: of each label, `[N]`.
+    kind: of each label, `[N]`.
+    confidence: of each detection, `[M]`.
+  """
+
+  first: np.ndarray
+  near: np.ndarray
+  lag_s: np.ndarray
+  spread_s: np.ndarray
+  recording: np.ndarray
+  kind: np.ndarray
+  confidence: np.ndarray
+
+
+def _check(track: Track) -> None:
+  for name in ("labels_s", "detections_s"):
+    times_s = np.asarray(getattr(track, name))
+    if times_s.ndim != 1 or not np.isfinite(times_s).all() or (np.diff(times_s) < 0).any():
+      raise ValueError(f"{name} are {times_s}; expected finite times in seconds, sorted")
+  confidence = np.asarray(track.confidence)
+  spread_s = np.asarray(track.spread_s)
+  if spread_s.shape != np.shape(track.detections_s) or not ((spread_s >= 0) & np.isfinite(spread_s)).all():
+    raise ValueError(f"spread_s is {spread_s}; expected {len(track.detections_s)} numbers, 0 or more")
+  if confidence.shape != np.shape(track.detections_s) or not ((confidence >= 0) & (confidence <= 1)).all():
+    raise ValueError(
+      f"confidence is {confidence}; expected {len(track.detections_s)} numbers between 0 and 1"
+    )
+
+
+def _lay_out(tracks: Sequence[Track], reach_s: float) -> _Layout:
+  """Tracks with all pairs no further apart than the reach."""
+  lengths_s = [
+    max(one.duration_s, *one.labels_s[-1:], *one.detections_s[-1:], 0.0) + 2 * reach_s + 1 for one in tracks
+  ]
+  starts_s = np.cumsum([0.0, *lengths_s[:-1]])
+  labels_s, detections_s = (
+    np.concatenate([getattr(one, name) + start for one, start in zip(tracks, starts_s, strict=True)])
+    for name in ("labels_s", "detections_s")
+  )
+  first = np.searchsorted(detections_s, labels_s - reach_s, side="left")
+  stop = np.searchsorted(detections_s, labels_s + reach_s, side="right")
+  width = 1 << int(max((stop - first).max(initial=1), 1) - 1).bit_length()  # few widths, few programs
+  near = first[:, None] + np.arange(width) < stop[:, None]
+  index = np.minimum(first[:, None] + np.arange(width), len(detections_s))
+  lag_s = labels_s[:, None] - np.append(detections_s, 0.0)[index]
+  spread_s = np.concatenate([*(one.spread_s for one in tracks), np.zeros(1)])[index]
+  num_labels = [len(one.labels_s) for one in tracks]
+  return _Layout(
+    first=first,
+    near=near,
+    lag_s=np.where(near, lag_s, 0.0),
+    spread_s=np.where(near, spread_s, 0.0),
+    recording=np.repeat([one.recording for one in tracks], num_labels),
+    kind=np.repeat([one.kind for one in tracks], num_labels),
+    confidence=np.concatenate([one.confidence for one in tracks]),
+  )
+
+
+def _maximize(
+  before: LabelModel, layout: _Layout, chance: np.ndarray, duration_s: float, common_offset: bool
+) -> LabelModel:
+  """The model that explains the pairs best, each as far as it is probable."""
+  shrunk = functools.partial(_shrunk_means, chance, noise_s=before.noise_s)
+  kind_offset_s = before.kind_offset_s[layout.kind][:, None]
+  offset_s = shrunk(layout.lag_s - kind_offset_s, layout.recording, before.offset_s, equal=common_offset)
+  error_s = layout.lag_s - offset_s[layout.recording][:, None]
+  kind_offset_s = shrunk(error_s, layout.kind, before.kind_offset_s, equal=False)
+  if len(kind_offset_s) == 1:
+    kind_offset_s = np.zeros(1)  # it is part of the other
+  error_s = error_s - kind_offset_s[layout.kind][:, None]
+  noise_s, spread_scale = _errors(chance, error_s, layout.spread_s, before)
+  labelled = Pairing(layout.first, chance, layout.first).labelled(len(layout.confidence))
+  knots, reliability = _reliability(layout.confidence, labelled)
+  num_stray = max(len(chance) - chance.sum(), 0.0)
+  return LabelModel(
+    noise_s=noise_s,
+    spread_scale=spread_scale,
+    offset_s=offset_s,
+    kind_offset_s=kind_offset_s,
+    stray_hz=(num_stray + 0.5) / duration_s,  # half a label more, so that nothing is impossible
+    knots=knots,
+    reliability=reliability,
+  )
+
+
+def _errors(
+  chance: np.ndarray, error_s: np.ndarray, spread_s: np.ndarray, before: LabelModel
+) -> tuple[float, float]:
+  """The noise of labels and the scale of spreads whose squares add up to the squared errors (least squares)."""
+  weight = chance / np.square(np.square(before.noise_s) + np.square(before.spread_scale * spread_s))
+  x, y = np.square(spread_s), np.square(error_s)
+  total = max(weight.sum(), 1e-300)
+  x_mean, y_mean = (weight * x).sum() / total, (weight * y).sum() / total
+  x_variance = (weight * np.square(x - x_mean)).sum() / total
+  slope = (weight * (x - x_mean) * (y - y_mean)).sum() / total / x_variance if x_variance > 1e-18 else 0.0
+  # Neither is negative: what is left explains it all.
+  slope = min(max(slope, 0.0), max(y_mean - _SHARPEST_S**2, 0.0) / x_mean if x_mean else 0.0)
+  return max(float(np.sqrt(max(y_mean - slope * x_mean, 0.0))), _SHARPEST_S), float(np.sqrt(slope))
+
+
+def _shrunk_means(
+  chance: np.ndarray,
+  lag_s: np.ndarray,
+  group: np.ndarray,
+  before_s: np.ndarray,
+  *,
+  noise_s: float,
+  equal: bool,
+) -> np.ndarray:
+  """Mean lag of each group, drawn to that of all by how little they differ and how few labels it has."""
+  num_groups = len(before_s)
+  mass = np.bincount(group, chance.sum(1), num_groups)
+  own_s = np.bincount(group, (chance * lag_s).sum(1), num_groups) / np.maximum(mass, 1e-9)
+  mean_s = mass @ own_s / max(mass.sum(), 1e-9)
+  known = mass >= 1
+  if equal or known.sum() < 2:
+    return np.full(num_groups, mean_s)
+  error = noise_s**2 / np.maximum(mass, 1e-9)
+  # Variance between groups: what is left of their spread without the errors of their means (moments).
+  between = max(float(np.mean(np.square(own_s - mean_s)[known] - error[known])), _SHARPEST_S**2)
+  return (own_s * between + mean_s * error) / (between + error)
+
+
+def _reliability(confidence: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """How often detections of a confidence have labels: the best curve through bins that never decreases."""
+  from scipy.optimize import isotonic_regression
+
+  order = np.argsort(confidence, kind="stable")
+  num_bins = int(np.clip(len(order) // _DETECTIONS_IN_A_BIN, 1, 100))
+  starts = np.linspace(0, len(order), num_bins, endpoint=False).astype(int)
+  sizes = np.diff(np.append(starts, len(order)))
+  # Half a success and half a failure: few detections make no certainty.
+  share = (np.add.reduceat(labelled[order], starts) + 0.5) / (sizes + 1)
+  knots = np.add.reduceat(confidence[order], starts) / sizes
+  return knots, np.clip(isotonic_regression(share, weights=sizes).x, 0.002, 0.998)
+
+
+def _pair_probabilities(model: LabelModel, layout: _Layout, *, best: bool = False) -> np.ndarray:
+  """Probability of each near pair, `[N, W]`; of the best pairing alone, 0 or 1."""
+  if not len(layout.first):
+    return np.zeros(layout.near.shape)
+  rows = _rows(model, layout)
+  return np.asarray(_marginals(rows, best=best), dtype=np.float64)[: len(layout.first)]
+
+
+class _Rows(NamedTuple):
+  """What the recursion takes, label by label.
+
+  Attributes:
+    pair: log-probability of a detection's having this label, `[N, W]`.
+    skip: log-probability that detections up to and with a column have none, `[N, W + 1]`; the first is 0.
+    stray: log-density of a label without detection; 0 for rows that are no label, `[N]`.
+    shift: by how many columns the band moved on from the row before, `[N]`.
+  """
+
+  pair: np.ndarray
+  skip: np.ndarray
+  stray: np.ndarray
+  shift: np.ndarray
+
+
+def _rows(model: LabelModel, layout: _Layout) -> _Rows:
+  """Rows of all tracks, filled up to a power of two: few programs to compile."""
+  num_labels, width = layout.near.shape
+  labelled = np.append(model.labelled(layout.confidence), 0.0)
+  chance = labelled[np.minimum(layout.first[:, None] + np.arange(width), len(layout.confidence))]
+  std_s = np.hypot(model.noise_s, model.spread_scale * layout.spread_s)
+  offset_s = model.offset_s[layout.recording] + model.kind_offset_s[layout.kind]
+  z = (layout.lag_s - offset_s[:, None]) / std_s
+  log_density = -0.5 * np.square(z) - np.log(std_s * np.sqrt(2 * np.pi))
+  with np.errstate(divide="ignore"):
+    pair = np.where(layout.near, np.log(chance) + log_density, _NEVER)
+  skip = np.pad(np.cumsum(np.log1p(-chance), axis=1), ((0, 0), (1, 0)))
+  fill = (1 << (num_labels - 1).bit_length()) - num_labels
+  shift = np.minimum(np.diff(layout.first, prepend=layout.first[:1]), width + 1)
+  return _Rows(
+    np.pad(pair, ((0, fill), (0, 0)), constant_values=_NEVER).astype(np.float32),
+    np.pad(skip, ((0, fill), (0, 0)), mode="edge").astype(np.float32),
+    np.pad(np.full(num_labels, np.log(model.stray_hz)), (0, fill)).astype(np.float32),
+    np.pad(shift, (0, fill)).astype(np.int32),
+  )
+
+
+@functools.partial(jax.jit, static_argnames="best")
+def _marginals(rows: _Rows, *, best: bool) -> Array:
+  """Gradient of the total log-weight in each pair's: its probability, `[N, W]`."""
+  return jax.grad(lambda pair: _total_log_weight(rows._replace(pair=pair), best=best))(rows.pair)
+
+
+def _total_log_weight(rows: _Rows, *, best: bool) -> Array:
+  """Log of the sum, or the maximum, over all ways to pair labels with detections.
+
+  Between two pairs, stray labels come first and then detections without a label, so that each way counts once.
+  After row `i`, `through[c]` is the weight of all ways that are done with labels up to `i` and with detections
+  up to column `c` of its band, and `ended[c]` of those that end there in a pair or stray labels after it. Column
+  0 stands for all before the band.
+  """
+  add, accumulate = (jnp.maximum, jax.lax.cummax) if best else (jnp.logaddexp, jax.lax.cumlogsumexp)
+  width = rows.pair.shape[1]
+  columns = jnp.arange(width + 1)
+
+  def step(carry, row: _Rows):
+    ended, through, norm = carry
+    source = columns + row.shift
+    inside = source <= width
+    # Columns that the row before did not have: their detections have no label so far.
+    beyond = row.skip - row.skip[jnp.maximum(width - row.shift, 0)]
+    through = through[jnp.minimum(source, width)] + jnp.where(inside, 0.0, beyond)
+    ended = jnp.where(inside, ended[jnp.minimum(source, width)], _NEVER)
+    new = add(through[:-1] + row.pair, row.stray + ended[1:])
+    ended = jnp.concatenate([row.stray + through[:1], new])  # all before the band, as if it ended there
+    through = row.skip + accumulate(ended - row.skip)
+    largest = jax.lax.stop_gradient(through.max())
+    return (jnp.maximum(ended - largest, _NEVER), through - largest, norm + largest), None
+
+  first = rows.skip[0]
+  start = (jnp.full(width + 1, _NEVER), first, jnp.zeros((), first.dtype))
+  (_, through, norm), _ = jax.lax.scan(step, start, rows)
+  return through[-1] + norm

@@ -1,0 +1,202 @@
+"""Settings that fit recordings of a kind: what all configs begin with, and what one's own recordings get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
+KINDS = ("audio", "sensor")
+
+
+def base(name: str) -> ConfigDict:
+  """Settings that no single task decides."""
+  return ConfigDict(
+    {
+      "name": name,
+      "seed": 0,
+      "num_replicas": 1,  # seeds trained together, from `seed` on
+      "split_by": "",  # a key of `data`, "seed", that counts up with them, so that each has its own split
+      "omega": 0.8,  # probability of an empty count before training (L15)
+      "batch_size": 16,
+      "num_steps": 1200,
+      "log_every": 25,
+      "eval_every": 250,
+      "report_checkpoint": "last",  # or "best" by the validation count error
+      "score_window_s": 0.05,
+      "more_score_windows_s": (0.02,),
+      "official_shift_s": 0.0,  # of estimates, where F1 is computed as the papers' own code does
+      "num_figures": 2,
+      "progress": True,
+      "augment": {},
+      "label_noise": {"kind": "normal", "scale_s": 0.0},
+      "optimizer": {
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 50,
+        "clip_norm": 1.0,
+        "weight_decay": 0.0,
+      },
+      "predict": {
+        "chunk_s": 10.0,
+        "context_s": 1.0,
+        "batch_size": 8,
+        "overlap": "cut",
+        "rates": (1.0,),
+        "ensemble": False,
+      },
+      "decode": {
+        "method": "mass",
+        "suppression_s": 0.05,
+        "window_s": 0.025,
+        "softness_s": 0.0,
+        "count_window_s": 10.0,
+        "align_softness_s": 0.0,
+        "align_max_s": 0.25,
+        "shared": False,
+      },
+    }
+  )
+
+
+def set_misaligned_loss(
+  config: ConfigDict,
+  name: str,
+  *,
+  softness_s: float,
+  max_count: int,
+  smoothing_weight: float,
+  width_s: float = 0.0,
+) -> None:
+  """Sets one of the compared losses, and the decoding that belongs to it.
+
+  SoftLoc's weight of counting follows S appendix B.2: from .2 to .9 over the later half of training.
+  """
+  softness = {"softness_s": softness_s}
+  config.loss = ConfigDict(
+    {
+      "softloc": softness
+      | {
+        "max_count": max_count,
+        "smoothing_weight": smoothing_weight,
+        "alpha_low": 0.2,
+        "alpha_high": 0.9,
+        "ramp_start": 0.5,
+        "ramp_end": 0.9,
+      },
+      "soft_localization": softness,
+      "one_sided_smoothing": softness,
+      "cross_entropy": {"positive_weight": 1.0},
+      "widened_cross_entropy": {"width_s": width_s},
+      "soft_bootstrap": {"beta": 0.95},
+    }[name]
+  )
+  config.loss.name = name
+  config.decode.align_softness_s = softness_s
+  if name == "one_sided_smoothing":  # the network predicts a heat map to pick from
+    config.decode.method, config.decode.softness_s = "peak_pick", softness_s
+  elif name in (
+    "cross_entropy",
+    "widened_cross_entropy",
+    "soft_bootstrap",
+  ):  # its frames are probabilities of their own, not shares of an event's mass
+    config.decode.method = "threshold"
+
+
+def set_audio(config: ConfigDict, sample_rate_hz: float) -> None:
+  """Features and a small network for sounds: 100 frames a second, minutes on two cores."""
+  config.features = ConfigDict(
+    {
+      "kind": "log_mel",
+      "sample_rate_hz": sample_rate_hz,
+      "hop_samples": round(sample_rate_hz / 100),
+      "window_samples": 2 * round(sample_rate_hz * 0.016),
+      "num_mels": 40,
+      "floor_db": -60.0,
+    }
+  )
+  config.model = _crnn((48, 48, 48), conv_kernel=(3, 1), merge_bins=True)
+  config.window = _counted(min_s=0.4, max_s=1.2, context_s=0.4)
+  config.optimizer.learning_rate = 3e-3
+  config.num_steps, config.eval_every = 1800, 600
+
+
+def set_sensor(config: ConfigDict, sample_rate_hz: float, num_channels: int) -> None:
+  """A small network for signals as they are, such as acceleration: a minute on two cores."""
+  config.features = ConfigDict(
+    {"kind": "signal", "sample_rate_hz": sample_rate_hz, "num_channels": num_channels}
+  )
+  config.model = _crnn((24, 24, 24), conv_kernel=(9, 1), time_stride=2)
+  config.window = _counted(min_s=0.5, max_s=1.5, context_s=0.5)
+  config.num_steps, config.eval_every = 1200, 600
+
+
+def own(
+  kind: str,
+  *,
+  classes: Sequence[str],
+  sample_rate_hz: float = 0.0,
+  num_channels: int = 1,
+  min_gap_s: float = 0.05,
+  softness_s: float = 0.0,
+  loss: str = "softloc",
+) -> ConfigDict:
+  """Settings for recordings that nothing is known about; where they are, `config.data`, is the caller's.
+
+  Args:
+    kind: "audio", heard through a log-mel spectrogram, or "sensor", read as it is.
+    classes: of events.
+    sample_rate_hz: what signals are resampled to; 0 is 16,000 for audio and 100 for sensors.
+    num_channels: of a sensor.
+    min_gap_s: least time between two events of a class.
+    softness_s: how far labels' times are trusted; 0 learns from counts alone.
+    loss: of those that learn from misaligned times.
+
+  Raises:
+    ValueError: an unknown kind.
+  """
+  if kind not in KINDS:
+    raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
+  config = base("folder")
+  if kind == "audio":
+    set_audio(config, sample_rate_hz or 16000)
+  else:
+    set_sensor(config, sample_rate_hz or 100.0, num_channels)
+  scaling = None if kind == "audio" else "robust"
+  conditioning = {
+    "sample_rate_hz": config.features.sample_rate_hz,
+    "bandpass_hz": None,
+    "scaling": scaling,
+  }
+  config.data = ConfigDict({"classes": tuple(classes), "conditioning": conditioning})
+  config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
+  config.decode.suppression_s, config.decode.window_s = min_gap_s, min_gap_s / 2
+  if softness_s:
+    config.window.segments = False  # labels are times: windows may lie anywhere
+    config.window.min_s, config.window.max_s = 1.0, 2.0
+    set_misaligned_loss(config, loss, softness_s=softness_s, max_count=31, smoothing_weight=5.0)
+  return config
+
+
+def _crnn(conv_features: tuple[int, ...], **settings) -> ConfigDict:
+  """Convolutions with a small bidirectional recurrent layer."""
+  return ConfigDict(
+    {
+      "name": "crnn",
+      "conv_features": conv_features,
+      "residual": True,
+      "recurrent": "gru",
+      "recurrent_units": 32,
+      "dense_units": 0,
+      "causal": False,
+      **settings,
+    }
+  )
+
+
+def _counted(*, min_s: float, max_s: float, context_s: float) -> ConfigDict:
+  """Short windows that are counted: where their borders lie is all that counts say about times."""
+  return ConfigDict(
+    {"min_s": min_s, "max_s": max_s, "context_s": context_s, "segments": True, "border_search_s": 0.0}
+  )

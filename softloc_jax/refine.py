@@ -1,0 +1,309 @@
+"""Corrects labels of uncertain time by what networks hear in recordings that they were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import logging
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.special
+
+from softloc_jax import cross_fitting, detector, evaluation, label_model, recipes
+from softloc_jax.data import condition
+from softloc_jax.data.recording import Recording
+
+STATUSES = ("confirmed", "moved", "doubtful", "probably extra", "probably missing")
+
+# Everything that could be an event: what it is worth, the labels say.
+_LEAST_CONFIDENCE = 0.02
+# Classes with fewer labels share one model of their labels.
+_FEW_LABELS = 100
+_SUREST = 0.995  # even the surest detection may be none: labels cannot tell that from their own gaps
+_PILOT = 1 / 3  # of a training, to see how far labels are off
+
+
+class Correction(NamedTuple):
+  """One event.
+
+  Attributes:
+    recording: id.
+    label: its class.
+    old_s: where the label was, in seconds; NaN where there was none.
+    new_s: where the event is, in seconds.
+    confidence: probability that it is there, within the tolerance.
+    status: of `STATUSES`.
+  """
+
+  recording: str
+  label: str
+  old_s: float
+  new_s: float
+  confidence: float
+  status: str
+
+  @property
+  def shift_s(self) -> float:
+    """How far the label was moved, in seconds; NaN where there was none."""
+    return self.new_s - self.old_s
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Refined:
+  """Corrected labels.
+
+  Attributes:
+    corrections: every label and every event that seems to lack one, by recording, class and time.
+    recordings: conditioned, with the old labels.
+    held_out: what was heard in them.
+    models: class -> how its labels came about.
+    tolerance_s: what "there" means in a confidence.
+  """
+
+  corrections: Sequence[Correction]
+  recordings: Sequence[Recording]
+  held_out: cross_fitting.HeldOut
+  models: Mapping[str, label_model.LabelModel]
+  tolerance_s: float
+
+  def events(
+    self, recording: str, *, least_confidence: float = 0.0, add_missing: bool = False
+  ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Corrected times in seconds and their confidences, class by class.
+
+    Args:
+      recording: id.
+      least_confidence: labels of less are left out.
+      add_missing: whether events that seem to lack a label are put in.
+    """
+    times_s: dict[str, list[float]] = {name: [] for name in self.models}
+    confidence: dict[str, list[float]] = {name: [] for name in self.models}
+    chosen = [
+      one
+      for one in self.corrections
+      if one.recording == recording
+      and one.confidence >= least_confidence
+      and (add_missing or one.status != "probably missing")
+    ]
+    for one in sorted(chosen, key=lambda one: one.new_s):
+      times_s[one.label].append(one.new_s)
+      confidence[one.label].append(one.confidence)
+    return {k: np.array(v) for k, v in times_s.items()}, {k: np.array(v) for k, v in confidence.items()}
+
+  def to_pandas(self) -> Any:
+    """The corrections as a `pandas.DataFrame`."""
+    import pandas
+
+    rows = [(*one, one.shift_s) for one in self.corrections]
+    return pandas.DataFrame(rows, columns=[*Correction._fields, "shift_s"])
+
+
+def refine(
+  recordings: Sequence[Recording],
+  *,
+  workdir: str | os.PathLike,
+  config: Any = None,
+  trained: detector.Detector | None = None,
+  num_folds: int = 5,
+  softness_s: float | None = None,
+  common_offset: bool = False,
+  tolerance_s: float = 0.05,
+) -> Refined:
+  """Corrects the times of labels.
+
+  Networks learn from the labels as they are, with a loss that forgives misalignment (SoftLoc), each from a part
+  of the recordings, and listen to the rest. How far labels are off, how often the networks are right and which
+  label belongs to which detection are then estimated together (`label_model`).
+
+  Args:
+    recordings: with labels whose times are roughly right; `labelled` says of which classes there are any.
+    workdir: gets the trainings; a refinement that was interrupted goes on from there.
+    config: of the trainings (`recipes.own`); its loss takes the softness.
+    trained: a network that never saw these labels, in the place of trainings.
+    num_folds: parts that the recordings are dealt to; each is judged by a network that learned from the others.
+    softness_s: about how far labels are off, their standard deviation; None estimates it with a short training.
+    common_offset: what is right on average: the labels of each recording (False), or only those of all together
+      (True). The first forgives a network that is early in some recordings, the second corrects recordings
+      whose labels are all late.
+    tolerance_s: a confidence is the probability that an event is within this of the corrected time.
+
+  Returns:
+    The corrections.
+
+  Raises:
+    ValueError: neither or both of `config` and `trained`, recordings without labels, of one id or fewer than
+      folds, or classes that the network does not know.
+  """
+  if (config is None) == (trained is None):
+    raise ValueError("expected either a config to train by or a trained network")
+  config = trained.config if config is None else config
+  recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
+  _check(recordings, config.data.classes)
+  if trained is not None:
+    probs = {one.id: trained.detect(one).probs for one in recordings}
+    held_out, start_s = cross_fitting.HeldOut(trained.network, probs), softness_s or 0.2
+  else:
+    parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
+    softness_s = softness_s or _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot")
+    held_out = cross_fitting.held_out_probabilities(
+      _with_softness(config, softness_s), parts, pathlib.Path(workdir) / "training"
+    )
+    start_s = 2 * softness_s
+  tracks = _tracks(config, held_out, recordings)
+  models = _label_models(tracks, start_s, common_offset, shared=config.decode.shared)
+  corrections = []
+  for model in {id(one): one for one in models.values()}.values():
+    own = {key: track for key, track in tracks.items() if models[key[1]] is model}
+    pairings = label_model.pair(model, list(own.values()))
+    for ((recording, name), track), pairing in zip(own.items(), pairings, strict=True):
+      corrections += _correct(recording, name, track, model, pairing, tolerance_s)
+  return Refined(corrections, recordings, held_out, models, tolerance_s)
+
+
+def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
+  ids = [one.id for one in recordings]
+  if len(set(ids)) < len(ids):
+    raise ValueError(f"two recordings have the id {max(ids, key=ids.count)!r}; expected unique ids")
+  unknown = sorted({name for one in recordings for name in one.events} - set(classes))
+  if unknown:
+    raise ValueError(f"labels of {', '.join(unknown)}; expected classes among {', '.join(classes)}")
+  if not any(len(one.times_s(name)) for one in recordings for name in classes):
+    raise ValueError("the recordings have no label; expected some that are to be corrected")
+
+
+def _with_softness(config: Any, softness_s: float) -> Any:
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.loss.softness_s = config.decode.align_softness_s = softness_s
+  return config
+
+
+def _pilot_softness(config: Any, parts: Sequence[Sequence[Recording]], workdir: pathlib.Path) -> float:
+  """How far labels are off, as a network sees it that was trained for a while on all parts but the first."""
+  guess_s = config.loss.softness_s
+  pilot = config.copy_and_resolve_references()
+  with pilot.unlocked():
+    pilot.num_steps = max(round(_PILOT * config.num_steps), config.optimizer.warmup_steps + 1)
+    pilot.eval_every = pilot.num_steps
+  held_out = cross_fitting.held_out_probabilities(pilot, parts, workdir, only=[0])
+  tracks = _tracks(config, held_out, parts[0])
+  models = _label_models(tracks, 2 * guess_s, common_offset=False, shared=config.decode.shared)
+  noise_s = float(np.median([one.noise_s for one in models.values()]))
+  # No sharper than a frame: the labels are rounded to frames.
+  softness_s = round(max(noise_s, 1 / held_out.network.extractor.frame_rate_hz), 3)
+  logging.info("labels are off by %.0f ms (standard deviation)", 1000 * noise_s)
+  return softness_s
+
+
+Tracks = dict[tuple[str, str], label_model.Track]
+
+
+def _tracks(config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording]) -> Tracks:
+  """Labels beside what was heard, by recording and class; of classes that are labelled only."""
+  network = held_out.network
+  rate_hz = network.extractor.frame_rate_hz
+  decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
+  half = max(round(config.decode.suppression_s * rate_hz), 1)
+  tracks = {}
+  for number, one in enumerate(recordings):
+    probs = held_out.probs[one.id]
+    times_s, confidence = decoder.detections(probs, _LEAST_CONFIDENCE)
+    for kind, name in enumerate(network.classes):
+      if one.is_labelled(name):
+        tracks[one.id, name] = label_model.Track(
+          labels_s=np.sort(one.times_s(name)),
+          detections_s=times_s[name],
+          confidence=np.clip(confidence[name], 0, 1),
+          spread_s=_spread(probs[:, kind], times_s[name] * rate_hz, half) / rate_hz,
+          duration_s=one.duration_s,
+          recording=number,
+          kind=kind,
+        )
+  return tracks
+
+
+def _spread(probs: np.ndarray, frames: np.ndarray, half: int) -> np.ndarray:
+  """Standard deviation of where the probability within `half` frames of each place lies, in frames."""
+  offsets = np.arange(-half, half + 1)
+  nearest = np.round(frames).astype(int)
+  around = np.pad(probs, half)[nearest[:, None] + half + offsets].astype(np.float64)
+  distance = nearest[:, None] + offsets - frames[:, None]
+  return np.sqrt((around * np.square(distance)).sum(1) / np.maximum(around.sum(1), 1e-9))
+
+
+def _label_models(
+  tracks: Tracks, noise_s: float, common_offset: bool, shared: bool
+) -> dict[str, label_model.LabelModel]:
+  """Of each class; one for all that have few labels, or for all classes of one kind, such as pitches."""
+  by_class: dict[str, list[label_model.Track]] = {}
+  for (_, name), track in tracks.items():
+    by_class.setdefault(name, []).append(track)
+  fit = functools.partial(label_model.fit, noise_s=noise_s, common_offset=common_offset)
+  common = fit(list(tracks.values()))
+
+  def has_own(own: Sequence[label_model.Track]) -> bool:
+    sizes = [sum(len(getattr(one, key)) for one in own) for key in ("labels_s", "detections_s")]
+    return not shared and len(by_class) > 1 and min(sizes) >= _FEW_LABELS
+
+  return {name: fit(own) if has_own(own) else common for name, own in by_class.items()}
+
+
+def _correct(
+  recording: str,
+  name: str,
+  track: label_model.Track,
+  model: label_model.LabelModel,
+  pairing: label_model.Pairing,
+  tolerance_s: float,
+) -> list[Correction]:
+  """The corrections of one track."""
+  corrections = []
+  expected_s = model.expected_s(track)  # labels are right on average
+  for old_s, paired, chance, first in zip(
+    track.labels_s, pairing.detection, pairing.probability, pairing.first, strict=True
+  ):
+    near = slice(first, first + len(chance))
+    # What label and detection say together, with weights as both are to be trusted; and how sure that is.
+    error = np.square(np.append(model.spread_scale * track.spread_s[near], np.inf))
+    share = np.append(error[:-1] / (error[:-1] + model.noise_s**2), 1.0)
+    places_s = np.append(expected_s[near] * (1 - share[:-1]) + old_s * share[:-1], old_s)
+    std_s = np.maximum(model.noise_s * np.sqrt(share), 1e-6)
+    weights = np.append(chance[: len(places_s) - 1], 1 - chance.sum())
+    new_s = float(np.clip(places_s[paired - first if paired >= 0 else -1], 0.0, track.duration_s))
+    within = scipy.special.ndtr((new_s - places_s + tolerance_s) / std_s) - scipy.special.ndtr(
+      (new_s - places_s - tolerance_s) / std_s
+    )
+    sure = float(np.clip(weights @ within, 0, 1))
+    corrections.append(
+      Correction(
+        recording, name, float(old_s), new_s, sure, _status(old_s, new_s, sure, weights[-1], tolerance_s)
+      )
+    )
+  unlabelled = 1 - pairing.labelled(len(expected_s))
+  corrections += [
+    Correction(
+      recording, name, np.nan, float(np.clip(expected_s[i], 0, track.duration_s)), sure, "probably missing"
+    )
+    for i, sure in _missing(track, model, unlabelled)
+  ]
+  return corrections
+
+
+def _status(old_s: float, new_s: float, sure: float, unheard: float, tolerance_s: float) -> str:
+  if unheard > 0.9:
+    return "probably extra"
+  if sure < 0.5:
+    return "doubtful"
+  return "confirmed" if abs(new_s - old_s) <= tolerance_s else "moved"
+
+
+def _missing(track: label_model.Track, model: label_model.LabelModel, unlabelled: np.ndarray):
+  """Detections that are probably events without a label, each with its probability."""
+  real = _SUREST * model.real(track.confidence)
+  forgotten = 1 - model.reliability[-1]  # how often even the surest detections have no label
+  chance = unlabelled * real * forgotten / np.maximum(real * forgotten + 1 - real, 1e-9)
+  return [(i, float(chance[i])) for i in np.flatnonzero(chance > 0.5)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import contextlib
 import pathlib
+import shlex
 import sys
 
 import click
+
+FORMATS = ("csv", "tsv", "jams", "mid", "svl")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +48,7 @@ def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, leng
   """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos) as CSV, with a figure."""
   from softloc_jax import detector
 
-  try:
+  with _one_line_errors(debug):
     if (model is None) == (checkpoint is None):
       raise click.UsageError("expected either --model or --checkpoint")
     results = _result_paths(files, out, [".csv", ".png"] if plot else [".csv"], overwrite)
@@ -56,6 +60,63 @@ def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, leng
       click.echo(f"{path}: {counts} -> {csv_path}")
       if plot:
         found.plot(csv_path.with_suffix(".png"), start_s=start_s, length_s=length_s)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option(
+  "--out",
+  type=click.Path(path_type=pathlib.Path),
+  help="Folder for labels/, corrections.csv, report.html and the trainings.  [default: FOLDER-refined]",
+)
+@click.option("--kind", type=click.Choice(["audio", "sensor"]), help="Of signal.  [default: by the files]")
+@click.option("--classes", help="Labels that may occur, as A,B.  [default: those found]")
+@click.option("--model", help="Correct with a network that comes with the package instead of training.")
+@click.option(
+  "--checkpoint",
+  type=click.Path(path_type=pathlib.Path),
+  help="Correct with a training of yours that never saw these labels.",
+)
+@click.option(
+  "--folds", default=5, show_default=True, help="Networks; each judges what it was not trained on."
+)
+@click.option("--steps", type=int, help="Of each training.  [default: 1800 for audio, 1200 for sensors]")
+@click.option("--softness-ms", type=float, help="How far labels are off (std).  [default: estimated]")
+@click.option("--min-gap-ms", type=float, help="Least time between events of a class.  [default: by labels]")
+@click.option("--tolerance-ms", default=50.0, show_default=True, help="What confidences refer to.")
+@click.option("--common-offset", is_flag=True, help="Correct recordings whose labels are all late or early.")
+@click.option("--trust-counts", is_flag=True, help="Every label is an event, even if nothing is heard of it.")
+@click.option("--add-missing", is_flag=True, help="Also write events that seem to lack a label.")
+@click.option("--least-confidence", default=0.0, show_default=True, help="Leave out labels of less.")
+@click.option(
+  "--format",
+  "formats",
+  multiple=True,
+  type=click.Choice(FORMATS),
+  default=("csv",),
+  show_default=True,
+  help="Of the new label files; may be given several times.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.pass_obj
+def refine(debug, folder, out, formats, overwrite, **options) -> None:
+  """Correct the labels of a FOLDER of recordings: new label files and a report; the old ones stay."""
+  from softloc_jax import refine_folder
+
+  with _one_line_errors(debug):
+    out = out or folder.with_name(f"{folder.resolve().name}-refined")
+    command = shlex.join(["softloc-jax", *sys.argv[1:]])
+    report = refine_folder.refine_folder(
+      folder, out, formats=[f".{one}" for one in formats], overwrite=overwrite, command=command, **options
+    )
+    click.echo(f"{report.summary}\n-> {report.path}")
+
+
+@contextlib.contextmanager
+def _one_line_errors(debug: bool):
+  """What went wrong in one line, unless the traceback was asked for."""
+  try:
+    yield
   except (OSError, ValueError, ImportError) as error:
     if debug:
       raise

@@ -1,4 +1,4 @@
-"""Trains on some recordings and listens to the others, until each was listened to by a network that never saw it."""
+"""Trains on some recordings and listens to the others, until each was heard by a stranger to it."""
 
 from __future__ import annotations
 

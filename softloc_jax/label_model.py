@@ -1,13 +1,13 @@
 """What labels of uncertain time say about detected events, and detected events about the labels.
 
-The model: each detection of confidence `m` is a labelled event with probability `a(m)`. Its label lies at its time
-plus an offset, off by two normal errors: the label's own, and the detection's, which grows with the spread of its
-probability in time. Besides, labels without any detection come at a constant rate. Labels and events keep their
-order. Everything is estimated from the labels themselves, by expectation and maximisation: the
-noise, the offset of each recording (drawn to that of all, as far as it has few labels), the rate, and `a`, which is
-the reliability curve of whatever made the detections. Sums over all
-the ways to pair labels with detections are exact (a forward recursion; its gradient is the probability of each
-pair), so one detection never stands for two labels.
+The model: each detection of confidence `m` is a labelled event with probability `a(m)`. Its label lies at its
+time plus an offset, off by two normal errors: the label's own, and the detection's, which grows with the
+spread of its probability in time. Besides, labels without any detection come at a constant rate. Labels and
+events keep their order. Everything is estimated from the labels themselves, by expectation and maximisation:
+the noise, the offset of each recording (drawn to that of all, as far as it has few labels), the rate, and
+`a`, which is the reliability curve of whatever made the detections. Sums over all the ways to pair labels
+with detections are exact (a forward recursion; its gradient is the probability of each pair), so one
+detection never stands for two labels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 _NEVER = -1e30  # a log-probability that stays finite in gradients
-_REACH = 4.0  # pairs further apart than this many standard deviations of the noise are not considered
+_REACH = 5.0  # pairs further apart than this many standard deviations of the noise are not considered
 _SHARPEST_S = 1e-3
 _DETECTIONS_IN_A_BIN = 20
+_PRIOR_VARIANCE = 0.25  # of the squared scale of spreads
 
 
 class Track(NamedTuple):
@@ -34,8 +35,8 @@ class Track(NamedTuple):
     labels_s: sorted label times in seconds, `[N]`.
     detections_s: sorted detected times in seconds, `[M]`.
     confidence: of each detection, between 0 and 1, `[M]`.
-    spread_s: how far the probability of each detection reaches in time, `[M]`: the standard deviation of where
-      it lies.
+    spread_s: how much further the probability of each detection reaches in time than that of the sharpest,
+      `[M]`: the root of the difference of their variances. The sharpest are taken to be exact.
     duration_s: length of the recording.
     recording: number of the recording, for offsets of their own.
     kind: number of the class, likewise.
@@ -55,7 +56,8 @@ class LabelModel(NamedTuple):
 
   Attributes:
     noise_s: standard deviation of a label's time about its event's.
-    spread_scale: what the spread of a detection is to be multiplied by for the standard deviation of its time.
+    spread_scale: what the spread of a detection is to be multiplied by for the standard deviation of its
+      time.
     offset_s: how much later labels are than detections on average, in each recording, `[R]`.
     kind_offset_s: what comes to this in each class, `[K]`.
     stray_hz: labels per second that belong to no detection.
@@ -115,7 +117,7 @@ def fit(
 
   Args:
     tracks: labels and detections. The detector should not have seen these labels in training.
-    noise_s: where the estimate of the noise begins. Labels and detections further apart than four times
+    noise_s: where the estimate of the noise begins. Labels and detections further apart than five times
       this are never paired, so better too large than too small.
     common_offset: whether all recordings have the same offset.
     num_iterations: at most.
@@ -262,7 +264,7 @@ def _maximize(
   if len(kind_offset_s) == 1:
     kind_offset_s = np.zeros(1)  # it is part of the other
   error_s = error_s - kind_offset_s[layout.kind][:, None]
-  noise_s, spread_scale = _errors(chance, error_s, layout.spread_s, before)
+  noise_s, spread_scale = _errors(chance, error_s, layout.spread_s)
   labelled = Pairing(layout.first, chance, layout.first).labelled(len(layout.confidence))
   knots, reliability = _reliability(layout.confidence, labelled)
   num_stray = max(len(chance) - chance.sum(), 0.0)
@@ -277,18 +279,24 @@ def _maximize(
   )
 
 
-def _errors(
-  chance: np.ndarray, error_s: np.ndarray, spread_s: np.ndarray, before: LabelModel
-) -> tuple[float, float]:
-  """The noise of labels and the scale of spreads whose squares add up to the squared errors (least squares)."""
-  weight = chance / np.square(np.square(before.noise_s) + np.square(before.spread_scale * spread_s))
+def _errors(chance: np.ndarray, error_s: np.ndarray, spread_s: np.ndarray) -> tuple[float, float]:
+  """The noise of labels and the scale of spreads that add up to the squared errors, by least squares.
+
+  Few labels say little about the scale. Probability that is true to its word reaches as far as the errors do,
+  so the prior expectation of its square is 1.
+  """
   x, y = np.square(spread_s), np.square(error_s)
-  total = max(weight.sum(), 1e-300)
-  x_mean, y_mean = (weight * x).sum() / total, (weight * y).sum() / total
-  x_variance = (weight * np.square(x - x_mean)).sum() / total
-  slope = (weight * (x - x_mean) * (y - y_mean)).sum() / total / x_variance if x_variance > 1e-18 else 0.0
-  # Neither is negative: what is left explains it all.
-  slope = min(max(slope, 0.0), max(y_mean - _SHARPEST_S**2, 0.0) / x_mean if x_mean else 0.0)
+  total = max(chance.sum(), 1e-9)
+  x_mean, y_mean = (chance * x).sum() / total, (chance * y).sum() / total
+  covariance = (chance * (x - x_mean) * (y - y_mean)).sum() / total
+  x_variance = (chance * np.square(x - x_mean)).sum() / total
+  slope = 0.0
+  if x_variance > 1e-18:
+    slope = covariance / x_variance
+    rest = (chance * np.square(y - y_mean - slope * (x - x_mean))).sum() / total
+    error = rest / x_variance / total + 1e-12  # its variance
+    slope = (slope * _PRIOR_VARIANCE + error) / (_PRIOR_VARIANCE + error)
+    slope = np.clip(slope, 0.0, y_mean / x_mean)
   return max(float(np.sqrt(max(y_mean - slope * x_mean, 0.0))), _SHARPEST_S), float(np.sqrt(slope))
 
 
@@ -384,10 +392,10 @@ def _marginals(rows: _Rows, *, best: bool) -> Array:
 def _total_log_weight(rows: _Rows, *, best: bool) -> Array:
   """Log of the sum, or the maximum, over all ways to pair labels with detections.
 
-  Between two pairs, stray labels come first and then detections without a label, so that each way counts once.
-  After row `i`, `through[c]` is the weight of all ways that are done with labels up to `i` and with detections
-  up to column `c` of its band, and `ended[c]` of those that end there in a pair or stray labels after it. Column
-  0 stands for all before the band.
+  Between two pairs, stray labels come first and then detections without a label, so that each way counts
+  once. After row `i`, `through[c]` is the weight of all ways that are done with labels up to `i` and with
+  detections up to column `c` of its band, and `ended[c]` of those that end there in a pair or stray labels
+  after it. Column 0 stands for all before the band.
   """
   add, accumulate = (jnp.maximum, jax.lax.cummax) if best else (jnp.logaddexp, jax.lax.cumlogsumexp)
   width = rows.pair.shape[1]

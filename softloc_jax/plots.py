@@ -60,7 +60,7 @@ def recording_figure(
   figure = Figure(figsize=(10, 2.3 + 1.1 * len(classes)), layout="constrained")
   axes = figure.subplots(len(classes) + 1, 1, sharex=True, height_ratios=[1.6] + [1.0] * len(classes))
   axes[0].set_title(recording.id, loc="left")
-  _draw_signal(axes[0], recording, extractor, start_s, stop_s)
+  draw_signal(axes[0], recording, extractor, start_s, stop_s)
   for axis, name, column in zip(axes[1:], classes, np.asarray(probs).T, strict=True):
     if recording.is_labelled(name) and name in recording.events:
       times_s = recording.times_s(name)
@@ -88,7 +88,7 @@ def _roll_figure(recording, extractor, probs, estimates, classes, start_s: float
   figure = Figure(figsize=(10, 7.5), layout="constrained")
   axes = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 2.2])
   axes[0].set_title(recording.id, loc="left")
-  _draw_signal(axes[0], recording, extractor, start_s, stop_s)
+  draw_signal(axes[0], recording, extractor, start_s, stop_s)
   references = {name: recording.times_s(name) for name in classes if recording.is_labelled(name)}
   draw_roll(
     axes[1],
@@ -173,7 +173,8 @@ def save(figure, path: str | os.PathLike) -> None:
   os.replace(temporary, path)
 
 
-def _draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: float) -> None:
+def draw_signal(axis, recording: Recording, extractor, start_s: float, stop_s: float) -> None:
+  """A stretch of a recording as the network gets it: its spectrogram, or the signal itself."""
   rate_hz = recording.sample_rate_hz
   if isinstance(extractor, mel.MelBands):
     _draw_spectrogram(axis, recording, extractor, start_s, stop_s)

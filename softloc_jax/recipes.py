@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
+import numpy as np
+
+from softloc_jax.data.recording import Recording
 
 MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
 KINDS = ("audio", "sensor")
@@ -176,6 +179,34 @@ def own(
     config.window.segments = False  # labels are times: windows may lie anywhere
     config.window.min_s, config.window.max_s = 1.0, 2.0
     set_misaligned_loss(config, loss, softness_s=softness_s, max_count=31, smoothing_weight=5.0)
+  return config
+
+
+def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) -> ConfigDict:
+  """`own` for recordings at hand, which say what is not given.
+
+  The classes are those of their labels; a sensor has as many channels as they do. The least gap between two
+  events is half of what nine of ten neighbouring labels of a class keep, within 30 to 200 ms; windows may
+  hold half as many events more than any stretch of two seconds does.
+
+  Raises:
+    ValueError: as `own`; recordings without labels, or sensors with different numbers of channels.
+  """
+  classes = settings.pop("classes", None) or sorted({name for one in recordings for name in one.events})
+  times_s = [np.sort(one.times_s(name)) for one in recordings for name in classes]
+  if not sum(map(len, times_s)):
+    raise ValueError("the recordings have no label; expected some to learn from")
+  gaps_s = np.concatenate([np.diff(one) for one in times_s])
+  likely_s = float(np.clip(np.quantile(gaps_s, 0.1) / 2, 0.03, 0.2)) if len(gaps_s) else 0.05
+  channels = {1 if one.signal.ndim == 1 else one.signal.shape[1] for one in recordings}
+  if kind == "sensor" and len(channels) > 1:
+    raise ValueError(
+      f"recordings have {', '.join(map(str, sorted(channels)))} channels; expected as many in each"
+    )
+  given = {"min_gap_s": round(likely_s, 3), "num_channels": channels.pop()} | settings
+  config = own(kind, classes=classes, **given)
+  most = max(int((np.searchsorted(one, one + 2.0) - np.arange(len(one))).max(initial=0)) for one in times_s)
+  config.loss.max_count = max(10, round(1.5 * most))
   return config
 
 

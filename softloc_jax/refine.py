@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
-from softloc_jax import cross_fitting, detector, evaluation, label_model, recipes
+from softloc_jax import cross_fitting, detector, evaluation, label_model
 from softloc_jax.data import condition
 from softloc_jax.data.recording import Recording
 
@@ -47,6 +47,11 @@ class Correction(NamedTuple):
   status: str
 
   @property
+  def suspicion(self) -> float:
+    """How much there is to look at: what is doubtful about a label, or sure about an event without one."""
+    return self.confidence if self.status == "probably missing" else 1 - self.confidence
+
+  @property
   def shift_s(self) -> float:
     """How far the label was moved, in seconds; NaN where there was none."""
     return self.new_s - self.old_s
@@ -62,6 +67,9 @@ class Refined:
     held_out: what was heard in them.
     models: class -> how its labels came about.
     tolerance_s: what "there" means in a confidence.
+    common_offset: whether the labels of all recordings together were taken to be right on average, or of
+      each.
+    how: what made the corrections, in words.
   """
 
   corrections: Sequence[Correction]
@@ -69,6 +77,8 @@ class Refined:
   held_out: cross_fitting.HeldOut
   models: Mapping[str, label_model.LabelModel]
   tolerance_s: float
+  common_offset: bool
+  how: str
 
   def events(
     self, recording: str, *, least_confidence: float = 0.0, add_missing: bool = False
@@ -111,24 +121,30 @@ def refine(
   num_folds: int = 5,
   softness_s: float | None = None,
   common_offset: bool = False,
+  trust_counts: bool = False,
   tolerance_s: float = 0.05,
 ) -> Refined:
   """Corrects the times of labels.
 
-  Networks learn from the labels as they are, with a loss that forgives misalignment (SoftLoc), each from a part
-  of the recordings, and listen to the rest. How far labels are off, how often the networks are right and which
-  label belongs to which detection are then estimated together (`label_model`).
+  Networks learn from the labels as they are, with a loss that forgives misalignment (SoftLoc), each from a
+  part of the recordings, and listen to the rest. How far labels are off, how often the networks are right and
+  which label belongs to which detection are then estimated together (`label_model`).
 
   Args:
     recordings: with labels whose times are roughly right; `labelled` says of which classes there are any.
     workdir: gets the trainings; a refinement that was interrupted goes on from there.
     config: of the trainings (`recipes.own`); its loss takes the softness.
     trained: a network that never saw these labels, in the place of trainings.
-    num_folds: parts that the recordings are dealt to; each is judged by a network that learned from the others.
-    softness_s: about how far labels are off, their standard deviation; None estimates it with a short training.
-    common_offset: what is right on average: the labels of each recording (False), or only those of all together
-      (True). The first forgives a network that is early in some recordings, the second corrects recordings
-      whose labels are all late.
+    num_folds: parts that the recordings are dealt to; each is judged by a network that learned from the
+      others.
+    softness_s: about how far labels are off, their standard deviation; None estimates it with a short
+      training.
+    common_offset: what is right on average: the labels of each recording (False), or only those of all
+      together (True). The first forgives a network that is early in some recordings, the second corrects
+      recordings whose labels are all late.
+    trust_counts: whether every label stands for an event, even if nothing is heard of it. Otherwise such an
+      event is taken to be as likely as not, as labels alone do not say whether a label is extra or an event
+      unheard.
     tolerance_s: a confidence is the probability that an event is within this of the corrected time.
 
   Returns:
@@ -144,24 +160,31 @@ def refine(
   recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
   _check(recordings, config.data.classes)
   if trained is not None:
+    how = "Corrected with a network that was trained before."
     probs = {one.id: trained.detect(one).probs for one in recordings}
     held_out, start_s = cross_fitting.HeldOut(trained.network, probs), softness_s or 0.2
   else:
     parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
-    softness_s = softness_s or _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot")
+    softness_s = softness_s or _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot", tolerance_s)
     held_out = cross_fitting.held_out_probabilities(
       _with_softness(config, softness_s), parts, pathlib.Path(workdir) / "training"
     )
     start_s = 2 * softness_s
-  tracks = _tracks(config, held_out, recordings)
+    how = (
+      f"Corrected with {len(parts)} networks, each trained on the recordings that it did not judge, by a loss"
+      f" that forgives {1000 * softness_s:.0f} ms."
+    )
+  tracks = _tracks(config, held_out, recordings, tolerance_s)
   models = _label_models(tracks, start_s, common_offset, shared=config.decode.shared)
   corrections = []
   for model in {id(one): one for one in models.values()}.values():
     own = {key: track for key, track in tracks.items() if models[key[1]] is model}
     pairings = label_model.pair(model, list(own.values()))
     for ((recording, name), track), pairing in zip(own.items(), pairings, strict=True):
-      corrections += _correct(recording, name, track, model, pairing, tolerance_s)
-  return Refined(corrections, recordings, held_out, models, tolerance_s)
+      corrections += _correct(
+        recording, name, track, model, pairing, tolerance_s, 1.0 if trust_counts else 0.5
+      )
+  return Refined(corrections, recordings, held_out, models, tolerance_s, common_offset, how)
 
 
 def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
@@ -182,7 +205,9 @@ def _with_softness(config: Any, softness_s: float) -> Any:
   return config
 
 
-def _pilot_softness(config: Any, parts: Sequence[Sequence[Recording]], workdir: pathlib.Path) -> float:
+def _pilot_softness(
+  config: Any, parts: Sequence[Sequence[Recording]], workdir: pathlib.Path, tolerance_s: float
+) -> float:
   """How far labels are off, as a network sees it that was trained for a while on all parts but the first."""
   guess_s = config.loss.softness_s
   pilot = config.copy_and_resolve_references()
@@ -190,7 +215,11 @@ def _pilot_softness(config: Any, parts: Sequence[Sequence[Recording]], workdir: 
     pilot.num_steps = max(round(_PILOT * config.num_steps), config.optimizer.warmup_steps + 1)
     pilot.eval_every = pilot.num_steps
   held_out = cross_fitting.held_out_probabilities(pilot, parts, workdir, only=[0])
-  tracks = _tracks(config, held_out, parts[0])
+  # A network that has just begun reaches far in time; no part of the noise is to be taken for that.
+  tracks = {
+    key: one._replace(spread_s=np.zeros_like(one.spread_s))
+    for key, one in _tracks(config, held_out, parts[0], tolerance_s).items()
+  }
   models = _label_models(tracks, 2 * guess_s, common_offset=False, shared=config.decode.shared)
   noise_s = float(np.median([one.noise_s for one in models.values()]))
   # No sharper than a frame: the labels are rounded to frames.
@@ -202,13 +231,16 @@ def _pilot_softness(config: Any, parts: Sequence[Sequence[Recording]], workdir: 
 Tracks = dict[tuple[str, str], label_model.Track]
 
 
-def _tracks(config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording]) -> Tracks:
+def _tracks(
+  config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording], tolerance_s: float
+) -> Tracks:
   """Labels beside what was heard, by recording and class; of classes that are labelled only."""
   network = held_out.network
   rate_hz = network.extractor.frame_rate_hz
   decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
-  half = max(round(config.decode.suppression_s * rate_hz), 1)
-  tracks = {}
+  # Further away, what little probability there is says nothing about the event.
+  half = max(round(min(config.decode.suppression_s, 2 * tolerance_s) * rate_hz), 1)
+  tracks, variances = {}, {}
   for number, one in enumerate(recordings):
     probs = held_out.probs[one.id]
     times_s, confidence = decoder.detections(probs, _LEAST_CONFIDENCE)
@@ -218,21 +250,35 @@ def _tracks(config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[R
           labels_s=np.sort(one.times_s(name)),
           detections_s=times_s[name],
           confidence=np.clip(confidence[name], 0, 1),
-          spread_s=_spread(probs[:, kind], times_s[name] * rate_hz, half) / rate_hz,
+          spread_s=np.zeros(len(times_s[name])),
           duration_s=one.duration_s,
           recording=number,
           kind=kind,
         )
-  return tracks
+        variances[one.id, name] = _variance(probs[:, kind], times_s[name] * rate_hz, half)
+  return _with_spreads(tracks, variances, rate_hz)
 
 
-def _spread(probs: np.ndarray, frames: np.ndarray, half: int) -> np.ndarray:
-  """Standard deviation of where the probability within `half` frames of each place lies, in frames."""
+def _variance(probs: np.ndarray, frames: np.ndarray, half: int) -> np.ndarray:
+  """Variance of where the probability within `half` frames of each place lies, in squared frames."""
   offsets = np.arange(-half, half + 1)
   nearest = np.round(frames).astype(int)
   around = np.pad(probs, half)[nearest[:, None] + half + offsets].astype(np.float64)
   distance = nearest[:, None] + offsets - frames[:, None]
-  return np.sqrt((around * np.square(distance)).sum(1) / np.maximum(around.sum(1), 1e-9))
+  return (around * np.square(distance)).sum(1) / np.maximum(around.sum(1), 1e-9)
+
+
+def _with_spreads(tracks: Tracks, variances: Mapping[tuple[str, str], np.ndarray], rate_hz: float) -> Tracks:
+  """Tracks with how much further detections reach than the sharpest tenth of the likely of their class."""
+  sharpest = {}
+  for name in {name for _, name in tracks}:
+    likely = [variances[key][one.confidence >= 0.5] for key, one in tracks.items() if key[1] == name]
+    likely = np.concatenate(likely)
+    sharpest[name] = np.quantile(likely, 0.1) if len(likely) else np.inf
+  return {
+    key: one._replace(spread_s=np.sqrt(np.maximum(variances[key] - sharpest[key[1]], 0)) / rate_hz)
+    for key, one in tracks.items()
+  }
 
 
 def _label_models(
@@ -259,6 +305,7 @@ def _correct(
   model: label_model.LabelModel,
   pairing: label_model.Pairing,
   tolerance_s: float,
+  real_if_unheard: float,
 ) -> list[Correction]:
   """The corrections of one track."""
   corrections = []
@@ -272,17 +319,16 @@ def _correct(
     share = np.append(error[:-1] / (error[:-1] + model.noise_s**2), 1.0)
     places_s = np.append(expected_s[near] * (1 - share[:-1]) + old_s * share[:-1], old_s)
     std_s = np.maximum(model.noise_s * np.sqrt(share), 1e-6)
-    weights = np.append(chance[: len(places_s) - 1], 1 - chance.sum())
+    unheard = 1 - chance.sum()
+    weights = np.append(chance[: len(places_s) - 1], unheard * real_if_unheard)
     new_s = float(np.clip(places_s[paired - first if paired >= 0 else -1], 0.0, track.duration_s))
     within = scipy.special.ndtr((new_s - places_s + tolerance_s) / std_s) - scipy.special.ndtr(
       (new_s - places_s - tolerance_s) / std_s
     )
     sure = float(np.clip(weights @ within, 0, 1))
-    corrections.append(
-      Correction(
-        recording, name, float(old_s), new_s, sure, _status(old_s, new_s, sure, weights[-1], tolerance_s)
-      )
-    )
+    extra = unheard * (1 - real_if_unheard)
+    status = _status(abs(new_s - old_s), sure, extra, tolerance_s)
+    corrections.append(Correction(recording, name, float(old_s), new_s, sure, status))
   unlabelled = 1 - pairing.labelled(len(expected_s))
   corrections += [
     Correction(
@@ -293,17 +339,18 @@ def _correct(
   return corrections
 
 
-def _status(old_s: float, new_s: float, sure: float, unheard: float, tolerance_s: float) -> str:
-  if unheard > 0.9:
+def _status(shift_s: float, sure: float, extra: float, tolerance_s: float) -> str:
+  if extra > 0.45:  # half at most
     return "probably extra"
   if sure < 0.5:
     return "doubtful"
-  return "confirmed" if abs(new_s - old_s) <= tolerance_s else "moved"
+  return "confirmed" if shift_s <= tolerance_s else "moved"
 
 
 def _missing(track: label_model.Track, model: label_model.LabelModel, unlabelled: np.ndarray):
   """Detections that are probably events without a label, each with its probability."""
-  real = _SUREST * model.real(track.confidence)
+  # The network must say so itself, too: classes may be mistaken for each other.
+  real = np.where(track.confidence >= 0.5, _SUREST * model.real(track.confidence), 0.0)
   forgotten = 1 - model.reliability[-1]  # how often even the surest detections have no label
   chance = unlabelled * real * forgotten / np.maximum(real * forgotten + 1 - real, 1e-9)
   return [(i, float(chance[i])) for i in np.flatnonzero(chance > 0.5)]

@@ -23,6 +23,7 @@ LAZY = {
   "click",
   "h5py",
   "jams",
+  "jinja2",
   "librosa",
   "matplotlib",
   "mir_eval",

@@ -43,7 +43,7 @@ MORE = (
   ("configs/misaligned/golf.py", "rendered,loss=one_sided_smoothing"),
   ("configs/misaligned/golf.py", "golfdb,size=paper,loss=softmax_cross_entropy"),
   ("configs/misaligned/golf.py", "golfdb,size=paper_causal"),
-  ("configs/weak/folder.py", "audio,data_dir=x,rate_hz=22050"),
+  ("configs/weak/folder.py", "audio,rate_hz=22050"),
 )
 VARIANTS = [*((path, variant) for path in FILES for variant in variants_of(path)), *MORE]
 

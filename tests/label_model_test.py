@@ -76,8 +76,8 @@ def test_pairs_are_as_probable_as_all_pairings_say(seed):
   for track, pairing in zip(tracks, label_model.pair(MODEL, tracks), strict=True):
     expected, best = brute_force(MODEL, track)
     found = dense(pairing, len(track.detections_s))
-    np.testing.assert_allclose(found, expected, atol=5e-3)  # pairs beyond four sigmas are left out
-    np.testing.assert_allclose(pairing.labelled(len(track.detections_s)), expected.sum(0), atol=5e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # pairs beyond five sigmas are left out
+    np.testing.assert_allclose(pairing.labelled(len(track.detections_s)), expected.sum(0), atol=1e-3)
     assert pairing.detection.tolist() == [best.get(i, -1) for i in range(len(track.labels_s))]
 
 

@@ -22,9 +22,12 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import annotation_files, midi_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+WRITTEN = (*_DELIMITERS, *annotation_files.EXTENSIONS)
 
 # The label of events that a file gives no label for.
 DEFAULT_LABEL = "event"
@@ -76,16 +79,20 @@ def write_events(
   confidence: Mapping[str, Sequence[float] | np.ndarray] | None = None,
   *,
   overwrite: bool = False,
+  duration_s: float | None = None,
+  sample_rate_hz: float = 44100.0,
 ) -> None:
-  """Writes events as a table with the header `time,label[,confidence]`, in the order of time.
+  """Writes events in the order of time: tables `time,label[,confidence]`, JAMS, MIDI or a layer.
 
   The file appears whole or not at all. A class without events leaves no row, so it is not read back.
 
   Args:
-    path: a csv (commas) or tsv (tabs) file in an existing folder.
-    events: label -> times in seconds; written with 6 decimals.
+    path: a csv (commas) or tsv (tabs) file, or one of `annotation_files`, in an existing folder.
+    events: label -> times in seconds; tables have 6 decimals.
     confidence: label -> one number per time, in the order of `events`; None writes no such column.
     overwrite: whether an existing file may be replaced.
+    duration_s: length of the recording, which JAMS wants to know; None takes the last event's time.
+    sample_rate_hz: of the recording's file, in whose samples a layer of Sonic Visualiser counts.
 
   Raises:
     FileExistsError: the file exists and `overwrite` is False.
@@ -94,20 +101,26 @@ def write_events(
       would not be read back as it is, or confidences that do not fit the events.
   """
   path = pathlib.Path(path)
-  delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
-  if delimiter is None:
-    raise ValueError(f"{path}: cannot write events as {path.suffix!r}; expected .csv or .tsv")
+  extension = path.suffix.lower()
+  if extension not in WRITTEN:
+    raise ValueError(f"{path}: cannot write events as {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
   if not path.parent.is_dir():
     raise FileNotFoundError(f"no such folder: {path.parent}")
   if path.exists() and not overwrite:
     raise FileExistsError(f"{path} exists; overwrite=True would replace it")
   rows = _rows_to_write(path, events, confidence)
-  partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  partial = path.with_name(f".{path.stem}.{os.getpid()}.tmp{extension}")
   try:
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-      writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-      writer.writerow(("time", "label") if confidence is None else ("time", "label", "confidence"))
-      writer.writerows(rows)
+    if extension in _DELIMITERS:
+      with open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=_DELIMITERS[extension], lineterminator="\n")
+        writer.writerow(("time", "label") if confidence is None else ("time", "label", "confidence"))
+        writer.writerows(rows)
+    else:
+      last_s = max([0.0, *(float(row[0]) for row in rows)])
+      annotation_files.write(
+        partial, events, confidence, duration_s=duration_s or last_s, sample_rate_hz=sample_rate_hz
+      )
     os.replace(partial, path)
   finally:
     partial.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""What `softloc-jax refine` does: a folder with uncertain labels to corrected ones and a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+import os
+import pathlib
+from typing import NamedTuple
+
+from softloc_jax import detector, recipes, refine, refine_report
+from softloc_jax.data import folder as folder_lib
+from softloc_jax.data import signal_files
+from softloc_jax.data.recording import Recording
+
+
+class Report(NamedTuple):
+  """What a refinement left behind.
+
+  Attributes:
+    path: of the report.
+    summary: what became of the labels, in a line.
+    refined: the corrections.
+  """
+
+  path: pathlib.Path
+  summary: str
+  refined: refine.Refined
+
+
+def refine_folder(
+  folder: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  kind: str | None = None,
+  classes: str | None = None,
+  model: str | None = None,
+  checkpoint: str | os.PathLike | None = None,
+  folds: int = 5,
+  steps: int | None = None,
+  softness_ms: float | None = None,
+  min_gap_ms: float | None = None,
+  tolerance_ms: float = 50.0,
+  common_offset: bool = False,
+  trust_counts: bool = False,
+  add_missing: bool = False,
+  least_confidence: float = 0.0,
+  formats: Sequence[str] = (".csv",),
+  overwrite: bool = False,
+  command: str = "",
+) -> Report:
+  """Corrects the labels of a folder (see `data.folder`), and writes what `refine_report.write` does.
+
+  Args:
+    folder: of recordings with sidecar label files.
+    out: gets the results, and the trainings in `training/`; must not lie in the folder.
+    kind: "audio" or "sensor"; None goes by the files.
+    classes: `A,B`; None takes the labels found.
+    model: a network that comes with the package, in the place of trainings.
+    checkpoint: workdir of a training, likewise.
+    folds, steps, softness_ms, min_gap_ms: of the trainings, see `refine.refine` and `recipes.for_recordings`.
+    tolerance_ms, common_offset, trust_counts: see `refine.refine`.
+    add_missing, least_confidence, formats, overwrite, command: see `refine_report.write`.
+
+  Raises:
+    FileNotFoundError, FileExistsError, ValueError: naming the file or argument, before any training where it
+      can be known then.
+  """
+  folder, out = pathlib.Path(folder), pathlib.Path(out)
+  if out.resolve().is_relative_to(folder.resolve()):
+    raise ValueError(f"{out} lies in {folder}, where it would be taken for labels; expected another folder")
+  if model is not None and checkpoint is not None:
+    raise ValueError("expected either a model or a checkpoint")
+  if (out / refine_report.REPORT).exists() and not overwrite:
+    raise FileExistsError(
+      f"{out / refine_report.REPORT} exists; --overwrite replaces it, --out puts it elsewhere"
+    )
+  known = tuple(classes.split(",")) if classes else None
+  recordings = folder_lib.load(folder, classes=known, missing="unlabelled")
+  trained, config = None, None
+  if model is not None or checkpoint is not None:
+    trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
+  else:
+    settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
+    config = recipes.for_recordings(
+      recordings,
+      kind=kind or kind_of(folder),
+      classes=known,
+      softness_s=(softness_ms or 100.0) / 1000,
+      **settings,
+    )
+    if steps:
+      config.num_steps, config.eval_every = steps, max(steps // 3, 1)
+  refined = refine.refine(
+    recordings,
+    workdir=out / "training",
+    config=config,
+    trained=trained,
+    num_folds=folds,
+    softness_s=None if softness_ms is None else softness_ms / 1000,
+    common_offset=common_offset,
+    trust_counts=trust_counts,
+    tolerance_s=tolerance_ms / 1000,
+  )
+  path = refine_report.write(
+    refined,
+    out,
+    formats=formats,
+    least_confidence=least_confidence,
+    add_missing=add_missing,
+    sample_rates_hz={one.id: one.sample_rate_hz for one in recordings},
+    title=folder.resolve().name,
+    command=command,
+    overwrite=overwrite,
+  )
+  return Report(path, summary(refined, recordings), refined)
+
+
+def kind_of(folder: pathlib.Path) -> str:
+  """Audio, if the folder holds any audio file."""
+  audio = any(path.suffix.lower() in signal_files.AUDIO_EXTENSIONS for path in folder.rglob("*"))
+  return "audio" if audio else "sensor"
+
+
+def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
+  """`1234 labels of 5 recordings: 800 confirmed, ...; labels were off by 98 ms`."""
+  counts = Counter(one.status for one in refined.corrections)
+  num_labels = sum(len(one.times_s(name)) for one in recordings for name in one.events)
+  parts = ", ".join(f"{counts[status]} {status}" for status in refine.STATUSES if counts[status])
+  noises = sorted({round(1000 * model.noise_s) for model in refined.models.values()})
+  noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
+  return f"{num_labels} labels of {len(recordings)} recordings: {parts}; noise of the labels {noise} ms"

@@ -1,0 +1,179 @@
+"""What a refinement writes: new label files, a table of all corrections, and a report to look at."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+import csv
+import io
+import os
+import pathlib
+
+import numpy as np
+
+import softloc_jax
+from softloc_jax import checkpoints, refine_plots
+from softloc_jax.data import event_files
+from softloc_jax.refine import STATUSES, Correction, Refined
+
+_MOST_SUSPICIOUS = 60
+_MOST_FIGURES = 30
+TABLE, REPORT = "corrections.csv", "report.html"
+
+_OFFSET_NOTES = {
+  False: (
+    "The labels of each recording are taken to be right on average, so that it was kept: one that stands out"
+    " may have labels that are all late or early (--common-offset corrects that), or be unlike the others."
+  ),
+  True: (
+    "The labels of all recordings together are taken to be right on average, so that it is the same for each."
+  ),
+}
+
+
+def write(
+  refined: Refined,
+  out: str | os.PathLike,
+  *,
+  formats: Sequence[str] = (".csv",),
+  least_confidence: float = 0.0,
+  add_missing: bool = False,
+  sample_rates_hz: Mapping[str, float] | None = None,
+  title: str = "",
+  command: str = "",
+  overwrite: bool = False,
+) -> pathlib.Path:
+  """Writes `labels/<id>` in each format, `corrections.csv` and `report.html`.
+
+  Args:
+    refined: what to write.
+    out: the folder.
+    formats: extensions of `event_files.WRITTEN`.
+    least_confidence: labels of less are left out of the new files, not of the table.
+    add_missing: whether events that seem to lack a label are in the new files.
+    sample_rates_hz: id -> rate of the recording's file, in which layers count; None takes the conditioned
+      one's.
+    title: of the report.
+    command: that makes it again.
+    overwrite: whether files that exist may be replaced.
+
+  Returns:
+    The report.
+
+  Raises:
+    FileExistsError: a file exists and `overwrite` is False; nothing is written then.
+  """
+  out = pathlib.Path(out)
+  targets = [out / "labels" / f"{one.id}{ext}" for one in refined.recordings for ext in formats]
+  for path in (*targets, out / TABLE, out / REPORT):
+    if path.exists() and not overwrite:
+      raise FileExistsError(f"{path} exists; overwriting was not asked for")
+  (out / "labels").mkdir(parents=True, exist_ok=True)
+  for one in refined.recordings:
+    times_s, confidence = refined.events(one.id, least_confidence=least_confidence, add_missing=add_missing)
+    for extension in formats:
+      event_files.write_events(
+        out / "labels" / f"{one.id}{extension}",
+        times_s,
+        confidence,
+        overwrite=overwrite,
+        duration_s=one.duration_s,
+        sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
+      )
+  checkpoints.replace_text(out / TABLE, table(refined.corrections))
+  checkpoints.replace_text(out / REPORT, html(refined, title=title, command=command))
+  return out / REPORT
+
+
+def table(corrections: Sequence[Correction]) -> str:
+  """All corrections as comma-separated text; the old time is empty where there was no label."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(("recording", "label", "old_time", "new_time", "shift", "confidence", "status"))
+  for one in corrections:
+    old = [f"{value:.6f}" if np.isfinite(value) else "" for value in (one.old_s, one.shift_s)]
+    writer.writerow(
+      (one.recording, one.label, old[0], f"{one.new_s:.6f}", old[1], f"{one.confidence:.4f}", one.status)
+    )
+  return text.getvalue()
+
+
+def html(refined: Refined, *, title: str = "", command: str = "") -> str:
+  """The report: one file with its figures inside."""
+  import jinja2
+
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("softloc_jax"), autoescape=True, undefined=jinja2.StrictUndefined
+  )
+  suspicious = sorted(refined.corrections, key=lambda one: -one.suspicion)
+  suspicious = [one for one in suspicious if one.status != "confirmed"]
+  shown = suspicious[:_MOST_SUSPICIOUS]
+  by_doubt = Counter(one.recording for one in suspicious if one.status != "moved")
+  ids = sorted((one.id for one in refined.recordings), key=lambda id_: (-by_doubt[id_], id_))
+  return environment.get_template("refine.html").render(
+    title=title or "labels",
+    command=command,
+    version=softloc_jax.__version__,
+    statuses=STATUSES,
+    num_labels=sum(np.isfinite(one.old_s) for one in refined.corrections),
+    num_recordings=len(refined.recordings),
+    how=refined.how,
+    tolerance=f"{1000 * refined.tolerance_s:g} ms",
+    classes=[_class_row(refined, name) for name in refined.models],
+    recordings=[_recording_row(refined, one.id) for one in refined.recordings],
+    offset_note=_OFFSET_NOTES[refined.common_offset],
+    suspicious=[_suspicious_row(one) for one in shown],
+    num_more=len(suspicious) - len(shown),
+    shift_image=_image(refine_plots.shift_figure(refined)),
+    reliability_image=_image(refine_plots.reliability_figure(refined)),
+    figures=[
+      {"id": id_, "image": _image(refine_plots.before_after_figure(refined, id_))}
+      for id_ in ids[:_MOST_FIGURES]
+    ],
+    num_not_drawn=max(len(ids) - _MOST_FIGURES, 0),
+  )
+
+
+def _class_row(refined: Refined, name: str) -> dict:
+  own = [one for one in refined.corrections if one.label == name]
+  return {
+    "name": name,
+    "labels": sum(np.isfinite(one.old_s) for one in own),
+    "counts": Counter(one.status for one in own),
+    "noise": f"{1000 * refined.models[name].noise_s:.0f} ms",
+  }
+
+
+def _recording_row(refined: Refined, id_: str) -> dict:
+  own = [one for one in refined.corrections if one.recording == id_]
+  shifts_s = np.array([one.shift_s for one in own if np.isfinite(one.shift_s)])
+  number = [one.id for one in refined.recordings].index(id_)
+  offset_s = np.mean([model.offset_s[number] for model in refined.models.values()])
+  return {
+    "id": id_,
+    "labels": len(shifts_s),
+    "counts": Counter(one.status for one in own),
+    "offset": f"{1000 * offset_s:+.0f} ms",
+    "shift": f"{1000 * np.median(np.abs(shifts_s)):.0f} ms" if len(shifts_s) else "",
+  }
+
+
+def _suspicious_row(one: Correction) -> dict:
+  has_old = np.isfinite(one.old_s)
+  return {
+    "recording": one.recording,
+    "label": one.label,
+    "old": f"{one.old_s:.3f} s" if has_old else "",
+    "new": f"{one.new_s:.3f} s",
+    "shift": f"{1000 * one.shift_s:+.0f} ms" if has_old else "",
+    "confidence": f"{one.confidence:.2f}",
+    "status": one.status,
+    "color": refine_plots.COLORS[one.status],
+  }
+
+
+def _image(figure) -> str:
+  data = io.BytesIO()
+  figure.savefig(data, format="png", dpi=100)
+  return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

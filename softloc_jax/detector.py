@@ -22,7 +22,7 @@ from softloc_jax import (
   train,
   video_plots,
 )
-from softloc_jax.data import condition, event_files, mitdb, signal_files, video_files
+from softloc_jax.data import condition, event_writers, mitdb, signal_files, video_files
 from softloc_jax.data import recording as recording_lib
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
@@ -53,7 +53,7 @@ class Detection:
       FileExistsError: the file exists and `overwrite` is False.
     """
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    event_files.write_events(path, self.times_s, self.confidence, overwrite=overwrite)
+    event_writers.write_events(path, self.times_s, self.confidence, overwrite=overwrite)
 
   def plot(self, path: str | os.PathLike, *, start_s: float = 0.0, length_s: float = 10.0) -> None:
     """Draws a stretch of the signal with its probabilities and events; of a video, its events' frames."""

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from softloc_jax import alignment, count_decoding, decode, events, metrics, plots, predict, thresholds
-from softloc_jax.data import event_files
+from softloc_jax.data import event_writers
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network, Variables
 
@@ -306,4 +306,4 @@ def write_predictions(
   """`<folder>/<id>.csv` with `time,label,confidence`, as the folder loader reads it."""
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  event_files.write_events(folder / f"{recording_id}.csv", times, confidence, overwrite=True)
+  event_writers.write_events(folder / f"{recording_id}.csv", times, confidence, overwrite=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 import softloc_jax
 from softloc_jax import checkpoints, refine_plots
-from softloc_jax.data import event_files
+from softloc_jax.data import event_writers
 from softloc_jax.refine import STATUSES, Correction, Refined
 
 _MOST_SUSPICIOUS = 60
@@ -49,7 +49,7 @@ def write(
   Args:
     refined: what to write.
     out: the folder.
-    formats: extensions of `event_files.WRITTEN`.
+    formats: extensions of `event_writers.EXTENSIONS`.
     least_confidence: labels of less are left out of the new files, not of the table.
     add_missing: whether events that seem to lack a label are in the new files.
     sample_rates_hz: id -> rate of the recording's file, in which layers count; None takes the conditioned
@@ -73,7 +73,7 @@ def write(
   for one in refined.recordings:
     times_s, confidence = refined.events(one.id, least_confidence=least_confidence, add_missing=add_missing)
     for extension in formats:
-      event_files.write_events(
+      event_writers.write_events(
         out / "labels" / f"{one.id}{extension}",
         times_s,
         confidence,

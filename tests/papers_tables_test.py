@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import cells, drums_table, piano_tables, report
-from softloc_jax.data import event_files, maps
+from softloc_jax.data import event_writers, maps
 from softloc_jax.data.item import Item
 
 
@@ -111,7 +111,7 @@ def test_rolls_show_the_estimates_of_three_noise_levels(tmp_path):
     folder = tmp_path / piano_tables.cell_name("softloc", noise_ms, 0) / "predictions"
     folder.mkdir(parents=True)
     moved = {name: times_s + noise_ms / 1000 for name, times_s in truth.items()}
-    event_files.write_events(folder / f"{item.id}.csv", moved)
+    event_writers.write_events(folder / f"{item.id}.csv", moved)
   figure = piano_tables.rolls_figure(item, tmp_path)
   titles = [axis.get_title(loc="left") for axis in figure.axes]
   assert titles[0].endswith("F1 100.0") and float(titles[2].split("F1 ")[1]) < 40

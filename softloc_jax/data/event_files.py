@@ -1,4 +1,4 @@
-"""Reads and writes the files that hold a recording's events, its sidecars.
+"""Reads the files that hold a recording's events, its sidecars; `event_writers` writes them.
 
 | extension | content | label |
 |---|---|---|
@@ -14,7 +14,7 @@ nothing else says that there are no events; an empty file is refused, since it m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import csv
 import math
 import os
@@ -22,12 +22,9 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax.data import annotation_files, midi_files
+from softloc_jax.data import midi_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
-
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
-WRITTEN = (*_DELIMITERS, *annotation_files.EXTENSIONS)
 
 # The label of events that a file gives no label for.
 DEFAULT_LABEL = "event"
@@ -71,83 +68,6 @@ def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
   for time_s, label in pairs:
     times.setdefault(label, []).append(time_s)
   return {label: np.sort(np.array(times[label], dtype=np.float64)) for label in sorted(times)}
-
-
-def write_events(
-  path: str | os.PathLike,
-  events: Mapping[str, Sequence[float] | np.ndarray],
-  confidence: Mapping[str, Sequence[float] | np.ndarray] | None = None,
-  *,
-  overwrite: bool = False,
-  duration_s: float | None = None,
-  sample_rate_hz: float = 44100.0,
-) -> None:
-  """Writes events in the order of time: tables `time,label[,confidence]`, JAMS, MIDI or a layer.
-
-  The file appears whole or not at all. A class without events leaves no row, so it is not read back.
-
-  Args:
-    path: a csv (commas) or tsv (tabs) file, or one of `annotation_files`, in an existing folder.
-    events: label -> times in seconds; tables have 6 decimals.
-    confidence: label -> one number per time, in the order of `events`; None writes no such column.
-    overwrite: whether an existing file may be replaced.
-    duration_s: length of the recording, which JAMS wants to know; None takes the last event's time.
-    sample_rate_hz: of the recording's file, in whose samples a layer of Sonic Visualiser counts.
-
-  Raises:
-    FileExistsError: the file exists and `overwrite` is False.
-    FileNotFoundError: the folder does not exist.
-    ValueError: another extension, a time or confidence that is not finite, a negative time, a label that
-      would not be read back as it is, or confidences that do not fit the events.
-  """
-  path = pathlib.Path(path)
-  extension = path.suffix.lower()
-  if extension not in WRITTEN:
-    raise ValueError(f"{path}: cannot write events as {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
-  if not path.parent.is_dir():
-    raise FileNotFoundError(f"no such folder: {path.parent}")
-  if path.exists() and not overwrite:
-    raise FileExistsError(f"{path} exists; overwrite=True would replace it")
-  rows = _rows_to_write(path, events, confidence)
-  partial = path.with_name(f".{path.stem}.{os.getpid()}.tmp{extension}")
-  try:
-    if extension in _DELIMITERS:
-      with open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=_DELIMITERS[extension], lineterminator="\n")
-        writer.writerow(("time", "label") if confidence is None else ("time", "label", "confidence"))
-        writer.writerows(rows)
-    else:
-      last_s = max([0.0, *(float(row[0]) for row in rows)])
-      annotation_files.write(
-        partial, events, confidence, duration_s=duration_s or last_s, sample_rate_hz=sample_rate_hz
-      )
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
-
-
-def _rows_to_write(path: pathlib.Path, events: Mapping, confidence: Mapping | None) -> list[tuple[str, ...]]:
-  """Checked rows of text, sorted by time and then label."""
-  if confidence is not None and set(confidence) != set(events):
-    raise ValueError(
-      f"{path}: confidence is given for {sorted(confidence)}; expected the events' labels {sorted(events)}"
-    )
-  rows = []
-  for label, times_s in events.items():
-    if not label or label != label.strip() or len(label.splitlines()) != 1:
-      raise ValueError(f"{path}: label {label!r}; expected text in one line, without blanks at its ends")
-    times_s = np.asarray(times_s, dtype=np.float64)
-    columns = [times_s]
-    if times_s.ndim != 1 or not (np.isfinite(times_s) & (times_s >= 0)).all():
-      raise ValueError(f"{path}: times of {label!r}; expected a list of finite times >= 0 s, found {times_s}")
-    if confidence is not None:
-      columns.append(np.asarray(confidence[label], dtype=np.float64))
-      if columns[1].shape != times_s.shape or not np.isfinite(columns[1]).all():
-        raise ValueError(
-          f"{path}: confidence of {label!r}; expected {len(times_s)} finite numbers, found {columns[1]}"
-        )
-    rows += [(row[0], label, *row[1:]) for row in zip(*columns, strict=True)]
-  return [(f"{time:.6f}", label, *(f"{c:.6f}" for c in rest)) for time, label, *rest in sorted(rows)]
 
 
 def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:

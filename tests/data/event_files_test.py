@@ -1,14 +1,11 @@
-"""Sidecar events: every format read, every malformed row named, what is written read back."""
+"""Sidecar events: every format read, every malformed row named."""
 
-import os
 import sys
 
-from hypothesis import given
-from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from softloc_jax.data.event_files import read_events, write_events
+from softloc_jax.data.event_files import read_events
 
 
 def write(tmp_path, name, text):
@@ -195,85 +192,3 @@ def test_missing_extra_says_what_to_install(tmp_path, monkeypatch, name, module)
 
 
 # --- writing
-
-
-def test_written_table_is_sorted_with_six_decimals(tmp_path):
-  path = tmp_path / "a.csv"
-  write_events(
-    path, {"SD": [1.0, 0.5], "KD": np.array([0.5]), "HH": []}, {"SD": [0.9, 0.25], "KD": [1], "HH": []}
-  )
-  assert path.read_text() == (
-    "time,label,confidence\n0.500000,KD,1.000000\n0.500000,SD,0.250000\n1.000000,SD,0.900000\n"
-  )
-  assert os.listdir(tmp_path) == ["a.csv"]
-
-
-LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1) | st.sampled_from(
-  ["closed hat", "a,b", "a\tb", '"', "1.5", "time", "#"]
-)
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
-@pytest.mark.parametrize("with_confidence", [False, True])
-def test_what_is_written_is_read_back(tmp_path, name, with_confidence):
-  @given(st.dictionaries(LABELS, st.lists(st.floats(0, 1e5), min_size=1, max_size=5), max_size=4))
-  def round_trip(events):
-    confidence = {label: np.linspace(0, 1, len(times)) for label, times in events.items()}
-    write_events(tmp_path / name, events, confidence if with_confidence else None, overwrite=True)
-    back = read_events(tmp_path / name)
-    assert set(back) == set(events)
-    for label, times in events.items():
-      np.testing.assert_allclose(back[label], np.sort(times), atol=0.51e-6)
-
-  round_trip()
-
-
-def test_nothing_is_overwritten_unasked(tmp_path):
-  path = tmp_path / "a.csv"
-  write_events(path, {"a": [1.0]})
-  with pytest.raises(FileExistsError, match=r"a\.csv exists; overwrite=True"):
-    write_events(path, {"a": [2.0]})
-  assert read_events(path)["a"].tolist() == [1.0]
-  write_events(path, {"a": [2.0]}, overwrite=True)
-  assert read_events(path)["a"].tolist() == [2.0]
-
-
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-  path = tmp_path / "a.csv"
-  write_events(path, {"a": [1.0]})
-
-  def full_disk(source, target):
-    raise OSError("no space left")
-
-  monkeypatch.setattr(os, "replace", full_disk)
-  with pytest.raises(OSError, match="no space left"):
-    write_events(path, {"a": [2.0]}, overwrite=True)
-  assert os.listdir(tmp_path) == ["a.csv"]
-  assert read_events(path)["a"].tolist() == [1.0]
-
-
-@pytest.mark.parametrize(
-  "events, confidence, message",
-  [
-    ({"a": [-1.0]}, None, r"times of 'a'; expected a list of finite times >= 0 s"),
-    ({"a": [np.nan]}, None, r"times of 'a'"),
-    ({"a": [[1.0]]}, None, r"times of 'a'"),
-    ({"": [1.0]}, None, r"label ''; expected text in one line"),
-    ({" a": [1.0]}, None, r"label ' a'"),
-    ({"a\nb": [1.0]}, None, r"label 'a\\nb'"),
-    ({"a": [1.0]}, {"b": [1.0]}, r"confidence is given for \['b'\]; expected the events' labels \['a'\]"),
-    ({"a": [1.0]}, {"a": [1.0, 2.0]}, r"confidence of 'a'; expected 1 finite numbers"),
-    ({"a": [1.0]}, {"a": [np.inf]}, r"confidence of 'a'; expected 1 finite numbers"),
-  ],
-)
-def test_what_cannot_be_written(tmp_path, events, confidence, message):
-  with pytest.raises(ValueError, match=message):
-    write_events(tmp_path / "a.csv", events, confidence)
-  assert os.listdir(tmp_path) == []
-
-
-def test_where_it_cannot_be_written(tmp_path):
-  with pytest.raises(ValueError, match=r"cannot write events as .\.png.; expected \.csv, \.tsv, \.jams"):
-    write_events(tmp_path / "a.png", {})
-  with pytest.raises(FileNotFoundError, match=r"no such folder: .*nowhere"):
-    write_events(tmp_path / "nowhere" / "a.csv", {})

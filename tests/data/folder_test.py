@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softloc_jax.data import event_files, folder
+from softloc_jax.data import event_writers, folder
 
 RATE_HZ = 100.0
 NUM_SAMPLES = 400  # 4 s
@@ -89,7 +89,7 @@ def test_event_outside_the_recording(tmp_path):
 def test_event_at_the_very_end_survives_its_six_decimals(tmp_path):
   path = tmp_path / "clip.npz"
   np.savez(path, signal=np.zeros(7, np.float32), sample_rate=9.0)  # 0.7777... s
-  event_files.write_events(tmp_path / "clip.csv", {"KD": [7 / 9]})
+  event_writers.write_events(tmp_path / "clip.csv", {"KD": [7 / 9]})
   (recording,) = folder.load(tmp_path)
   assert recording.times_s("KD").tolist() == [7 / 9]
 

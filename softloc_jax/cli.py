@@ -112,6 +112,34 @@ def refine(debug, folder, out, formats, overwrite, **options) -> None:
     click.echo(f"{report.summary}\n-> {report.path}")
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option("--classes", help="Labels that may occur, as A,B.  [default: any]")
+@click.option("--model", help="Compare label times with what a network of the package hears.")
+@click.option(
+  "--checkpoint",
+  type=click.Path(path_type=pathlib.Path),
+  help="Compare them with what a training of yours hears.",
+)
+@click.option("--timing/--no-timing", default=True, show_default=True, help="Compare times at all.")
+@click.option("--all", "show_all", is_flag=True, help="List the timing of every recording.")
+@click.pass_obj
+def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
+  """Examine a FOLDER of recordings and labels before training; exit code 1 if it cannot be used."""
+  from softloc_jax import detector
+  from softloc_jax import doctor as examination
+
+  with _one_line_errors(debug):
+    trained = None
+    if model or checkpoint:
+      trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
+    known = tuple(classes.split(",")) if classes else None
+    found = examination.examine(folder, classes=known, trained=trained, timing=timing)
+    click.echo(examination.as_text(found, show_all=show_all))
+  if not found.is_usable:
+    sys.exit(1)
+
+
 @contextlib.contextmanager
 def _one_line_errors(debug: bool):
   """What went wrong in one line, unless the traceback was asked for."""

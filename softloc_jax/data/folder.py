@@ -39,7 +39,7 @@ _TIME_RESOLUTION_S = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pair:
+class Pair:
   """A signal and its sidecars, as paths within the folder."""
 
   signal: pathlib.PurePosixPath
@@ -89,8 +89,7 @@ def load(
   _check_arguments(classes, class_map, missing, sidecar_extension)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; expected signals with sidecar files of events")
-  files = _list_files(folder)
-  pairs, orphans = _pair_up(folder, files, sidecar_extension)
+  pairs, orphans = find(folder, sidecar_extension)
   pairs, orphans = _select(folder, pairs, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
@@ -102,6 +101,17 @@ def load(
   if missing == "unlabelled" and not classes:
     raise ValueError(f"{folder}: no label found; expected classes=... to say what is unlabelled")
   return [_read_recording(folder, pair, events[pair.id], classes, missing, mono) for pair in pairs]
+
+
+def find(
+  folder: pathlib.Path, sidecar_extension: str | None = None
+) -> tuple[list[Pair], list[pathlib.PurePosixPath]]:
+  """Signals of a folder with all their sidecars, and event files without a signal; nothing is read.
+
+  Raises:
+    FileNotFoundError: no signal in it.
+  """
+  return _pair_up(folder, _list_files(folder), sidecar_extension)
 
 
 def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
@@ -128,7 +138,7 @@ def _list_files(folder: pathlib.Path) -> list[pathlib.PurePosixPath]:
 
 def _pair_up(
   folder: pathlib.Path, files: Iterable[pathlib.PurePosixPath], sidecar_extension: str | None
-) -> tuple[list[_Pair], list[pathlib.PurePosixPath]]:
+) -> tuple[list[Pair], list[pathlib.PurePosixPath]]:
   """Signals with their sidecars, and the sidecars without a signal."""
   csv_files, signals, by_place = [], [], {}
   allowed = event_files.EXTENSIONS if sidecar_extension is None else (sidecar_extension,)
@@ -148,7 +158,7 @@ def _pair_up(
       signals.append(path)
       if path in by_place.get(_place(path), ()):
         by_place[_place(path)].remove(path)
-  pairs = [_Pair(path, tuple(_sidecars_of(path, by_place))) for path in sorted(signals)]
+  pairs = [Pair(path, tuple(_sidecars_of(path, by_place))) for path in sorted(signals)]
   used = {sidecar for pair in pairs for sidecar in pair.sidecars}
   rest = [path for paths in by_place.values() for path in paths if path not in used]
   orphans = sorted(path for path in rest if path.stem.lower() not in _NOT_SIDECARS)
@@ -180,7 +190,7 @@ def _sidecars_of(signal: pathlib.PurePosixPath, by_place: Mapping) -> list[pathl
   return sorted({path for place in places for path in by_place.get(place, ())})
 
 
-def _select(folder, pairs, orphans, split, include) -> tuple[list[_Pair], list[pathlib.PurePosixPath]]:
+def _select(folder, pairs, orphans, split, include) -> tuple[list[Pair], list[pathlib.PurePosixPath]]:
   """The pairs of a split and a pattern; orphans matter only where they could belong to one of them."""
   if split is not None:
     splits = assign_ids([pair.id for pair in pairs], read_split(folder / SPLIT_FILE))

@@ -151,7 +151,9 @@ def test_what_cannot_be_written(tmp_path, events, confidence, message):
 
 
 def test_where_it_cannot_be_written(tmp_path):
-  with pytest.raises(ValueError, match=r"cannot write events as .\.png.; expected one of \.csv, \.tsv, \.jams"):
+  with pytest.raises(
+    ValueError, match=r"cannot write events as .\.png.; expected one of \.csv, \.tsv, \.jams"
+  ):
     write_events(tmp_path / "a.png", {})
   with pytest.raises(FileNotFoundError, match=r"no such folder: .*nowhere"):
     write_events(tmp_path / "nowhere" / "a.csv", {})

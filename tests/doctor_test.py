@@ -1,0 +1,129 @@
+"""The doctor: each kind of wrong folder, and clean ones with one recording that is off."""
+
+from click.testing import CliRunner
+import numpy as np
+import pytest
+from small_pulses import pulses, write
+import soundfile
+
+from softloc_jax import cli, doctor
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Five clean recordings."""
+  for number in range(5):
+    write(tmp_path, pulses(number, duration_s=60.0)[0])
+  return tmp_path
+
+
+def run(*arguments):
+  return CliRunner().invoke(cli.cli, ["doctor", *map(str, arguments)])
+
+
+def messages(found, level):
+  return [f"{one.where}: {one.message}" for one in found.findings if one.level == level]
+
+
+def test_a_clean_folder_is_usable(folder):
+  found = doctor.examine(folder)
+  assert found.is_usable and not messages(found, "error") and not messages(found, "warning")
+  assert found.num_recordings == 5 and found.counts["pulse"] > 200
+  assert all(one.matched > 0.95 for one in found.timings.values())
+  result = run(folder)
+  assert result.exit_code == 0 and result.output.splitlines()[-1] == "usable"
+
+
+def signal_of(values):
+  """Replaces the signal of the first recording."""
+  return lambda d: np.savez(d / "take0.npz", signal=values, sample_rate=50.0)
+
+
+def text_of(name, text):
+  return lambda d: (d / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+  ("damage", "message"),
+  [
+    (lambda d: (d / "take0.csv").unlink(), "take0.npz: has no labels"),
+    (text_of("take0.csv", "time,label\n1.0,pulse\nsoon,pulse\n"), "take0.csv: row 3"),
+    (text_of("take0.csv", "time,label\n99.0,pulse\n"), "1 of 1 events 'pulse' lie outside"),
+    (text_of("take0.npz", "no"), "take0.npz: cannot read as npz"),
+    (lambda d: (d / "take0.npz").unlink(), "take0.csv: event file without a signal"),
+    (signal_of(np.zeros(3000)), "take0.npz: is silent"),
+    (signal_of(np.full(3000, np.nan)), "3000 samples are NaN"),
+    (signal_of(np.random.default_rng(0).normal(size=(3000, 2))), "channels differ"),
+    (text_of("split.csv", "id,split\ntake0,train\n"), "4 recordings are in no split"),
+    (text_of("split.csv", "id,split\ntake*,train\n"), "no recording in validation, test"),
+    (text_of("take0.tsv", "time\tlabel\n"), "has 2 event files"),
+  ],
+)
+def test_each_error_is_named_and_the_rest_is_examined(folder, damage, message):
+  damage(folder)
+  found = doctor.examine(folder)
+  assert not found.is_usable
+  assert any(message in one for one in messages(found, "error")), found.findings
+  assert found.counts["pulse"] > 150  # the other recordings were read all the same
+  result = run(folder)
+  assert result.exit_code == 1 and message in result.output and "Traceback" not in result.output
+
+
+def test_warnings_do_not_make_it_unusable(folder):
+  text = (folder / "take1.csv").read_text()
+  time_s = text.splitlines()[1].split(",")[0]
+  (folder / "take1.csv").write_text(
+    text + f"{time_s},pulse\n" + f"{float(time_s) + 0.004},pulse\n" + "5.0,rare\n"
+  )
+  signal = np.load(folder / "take0.npz")["signal"]
+  np.savez(folder / "copy.npz", signal=signal, sample_rate=50.0)
+  (folder / "copy.csv").write_text((folder / "take0.csv").read_text())
+  found = doctor.examine(folder)
+  text = "\n".join(messages(found, "warning"))
+  for part in ("there twice", "within 10 ms", "class 'rare' has 1 labels", "the same signal as take0"):
+    assert part in text
+  assert found.is_usable
+
+
+def test_clipped_sound_and_other_rates(tmp_path):
+  rng = np.random.default_rng(0)
+  for number, rate in enumerate((8000, 8000, 16000)):
+    samples = np.clip(rng.normal(0, 2 if number == 0 else 0.1, 4 * rate), -1, 1)
+    soundfile.write(tmp_path / f"{number}.wav", samples, rate)
+    (tmp_path / f"{number}.csv").write_text("time,label\n1.0,hit\n")
+  found = doctor.examine(tmp_path)
+  assert any("clipped" in one for one in messages(found, "warning"))
+  assert any("2 at 8000 Hz, 1 at 16000 Hz" in one for one in messages(found, "note"))
+
+
+def test_unknown_labels_and_empty_classes(folder):
+  found = doctor.examine(folder, classes=["pulse", "kick"])
+  assert any("class 'kick' has no label" in one for one in messages(found, "error"))
+  found = doctor.examine(folder, classes=["kick"])
+  assert any("unknown label 'pulse'; expected one of kick" in one for one in messages(found, "error"))
+
+
+def test_a_recording_that_is_late_and_one_that_drifts_stand_out(folder):
+  late = pulses(5, duration_s=60.0, offset_s=0.409)[0]
+  slow = pulses(6, duration_s=200.0)[0]
+  slow = slow.replace(events={"pulse": np.minimum(slow.times_s("pulse") * 1.001, slow.duration_s)})
+  write(folder, late)
+  write(folder, slow)
+  found = doctor.examine(folder)
+  off_s = found.timings["take5"].offset_s - found.common_offset_s
+  assert off_s == pytest.approx(0.409, abs=0.02)
+  assert found.timings["take6"].drift == pytest.approx(0.001, abs=1e-4)
+  text = "\n".join(messages(found, "warning"))
+  assert "take5: labels are 4" in text and "take6: labels drift by +0.10 %" in text
+  assert next(iter(found.timings)) == "take5"
+  assert not any(f"take{number}: labels" in text for number in range(5))
+  shown = run(folder).output
+  assert "take5" in shown and "take0" not in shown and "take0" in run(folder, "--all").output
+
+
+def test_folders_without_anything(tmp_path):
+  with pytest.raises(FileNotFoundError, match="no such folder"):
+    doctor.examine(tmp_path / "none")
+  found = doctor.examine(tmp_path)
+  assert not found.is_usable and "no recording" in found.findings[0].message
+  assert run(tmp_path / "none").exit_code == 1

@@ -12,7 +12,7 @@ import sys
 
 from absl import app, flags, logging
 
-from experiments import digits_table, drums_table, ecg_table, golf_table, piano_tables
+from experiments import digits_table, drums_table, ecg_table, golf_table, piano_tables, refine_table
 
 TABLES = {
   "ecg": ecg_table.make,
@@ -21,6 +21,8 @@ TABLES = {
   "piano_misaligned": piano_tables.make_misaligned,
   "golf": golf_table.make,
   "digits": digits_table.make,
+  "refine_ecg": refine_table.make_ecg,
+  "refine_piano": refine_table.make_piano,
 }
 SIZED = ("piano_counts", "piano_misaligned", "golf", "digits")
 

@@ -272,9 +272,10 @@ def _timings(
       )
       findings.append(Finding("warning", id_, message))
   if timings and len(good) < len(timings) / 2:
+    most_ms = 1000 * _MOST_JITTER_S
     message = (
-      f"the labels of {len(timings) - len(good)} of {len(timings)} recordings do not lie on what was heard, or"
-      f" are off at random by more than {1000 * _MOST_JITTER_S:.0f} ms: their timing was not judged"
+      f"the labels of {len(timings) - len(good)} of {len(timings)} recordings do not lie on what was heard,"
+      f" or are off at random by more than {most_ms:.0f} ms: their timing was not judged"
     )
     findings.append(Finding("note", "", message))
   order = sorted(timings, key=lambda id_: _badness(timings[id_], common_s), reverse=True)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import contextlib
+import json
 import pathlib
 import shlex
 import sys
 
 import click
 
-FORMATS = ("csv", "tsv", "jams", "mid", "svl")
+# Options of several commands.
+_FORMAT = click.option(
+  "--format",
+  "formats",
+  multiple=True,
+  type=click.Choice(["csv", "tsv", "jams", "mid", "svl"]),
+  default=("csv",),
+  show_default=True,
+  help="Of the label files; may be given several times.",
+)
+_CLASSES = click.option("--classes", help="Labels that may occur, as A,B.  [default: those found]")
+_KIND = click.option(
+  "--kind", type=click.Choice(["audio", "sensor"]), help="Of signal.  [default: by the files]"
+)
+_MIN_GAP = click.option(
+  "--min-gap-ms", type=float, help="Least time between events of a class.  [default: by the labels]"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,29 +53,85 @@ def cli(context: click.Context, debug: bool) -> None:
   show_default=True,
   help="Folder for <name>.csv (time, label, confidence) and <name>.png.",
 )
+@_FORMAT
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option("--skip-existing", is_flag=True, help="Leave out files whose results exist.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the signal with its events.")
 @click.option(
   "--start", "start_s", default=0.0, show_default=True, help="Where the figure begins, in seconds."
 )
 @click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
 @click.pass_obj
-def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, length_s) -> None:
-  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos) as CSV, with a figure."""
+def predict(debug, files, model, checkpoint, out, formats, overwrite, skip_existing, plot, **stretch) -> None:
+  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos), or of folders of them."""
   from softloc_jax import detector
+  from softloc_jax.commands import predict_files
 
   with _one_line_errors(debug):
     if (model is None) == (checkpoint is None):
       raise click.UsageError("expected either --model or --checkpoint")
-    results = _result_paths(files, out, [".csv", ".png"] if plot else [".csv"], overwrite)
+    extensions = [*(f".{one}" for one in formats), *([".png"] if plot else [])]
+    planned = predict_files.plan(files, out, extensions, overwrite=overwrite, skip_existing=skip_existing)
+    if not planned:
+      click.echo("nothing to do: all results exist")
+      return
     trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
-    for path, csv_path in zip(files, results, strict=True):
-      found = trained.detect_file(path)
-      found.write(csv_path, overwrite=overwrite)
+    for one in predict_files.with_progress(planned):
+      found = trained.detect_file(one.source)
+      for target in one.targets:
+        if target.suffix == ".png":
+          found.plot(target, **stretch)
+        else:
+          found.write(target, overwrite=overwrite)
       counts = ", ".join(f"{len(times)} {name}" for name, times in found.times_s.items())
-      click.echo(f"{path}: {counts} -> {csv_path}")
-      if plot:
-        found.plot(csv_path.with_suffix(".png"), start_s=start_s, length_s=length_s)
+      click.echo(f"{one.source}: {counts} -> {one.targets[0]}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option("--out", type=click.Path(path_type=pathlib.Path), required=True, help="Folder of the training.")
+@click.option(
+  "--learn",
+  type=click.Choice(["counts", "times"]),
+  default="times",
+  show_default=True,
+  help="From how many events windows hold, or from where they roughly are.",
+)
+@_KIND
+@_CLASSES
+@click.option("--steps", type=int, help="Of the training.  [default: 1800 for audio, 1200 for sensors]")
+@click.option("--softness-ms", default=50.0, show_default=True, help="How far times are off (std).")
+@_MIN_GAP
+@click.option("--rate-hz", type=float, default=0.0, help="Resample to this.  [default: 16000, sensors 100]")
+@click.option("--seed", default=0, show_default=True)
+@click.pass_obj
+def train(debug, folder, out, classes, **options) -> None:
+  """Train a network on a FOLDER of recordings with label files, test it on some that are held out."""
+  from softloc_jax import train as training
+  from softloc_jax.commands import train_folder
+
+  with _one_line_errors(debug):
+    results = train_folder.train_folder(folder, out, classes=_names(classes), **options)
+    training.print_results(results)
+    click.echo(f"-> {out}; softloc-jax predict FILE --checkpoint {shlex.quote(str(out))}")
+
+
+@cli.command()
+@click.argument("reference", type=click.Path(path_type=pathlib.Path))
+@click.argument("estimate", type=click.Path(path_type=pathlib.Path))
+@click.option("--tolerance-ms", default=50.0, show_default=True)
+@_CLASSES
+@click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
+@click.pass_obj
+def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None:
+  """Score label files against true ones: two files, or two folders with files of the same names."""
+  from softloc_jax.commands import evaluate_files
+
+  with _one_line_errors(debug):
+    scores = evaluate_files.evaluate(
+      reference, estimate, classes=_names(classes), window_s=tolerance_ms / 1000
+    )
+    click.echo(json.dumps(scores, indent=2) if as_json else evaluate_files.as_text(scores))
 
 
 @cli.command()
@@ -69,8 +141,8 @@ def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, leng
   type=click.Path(path_type=pathlib.Path),
   help="Folder for labels/, corrections.csv, report.html and the trainings.  [default: FOLDER-refined]",
 )
-@click.option("--kind", type=click.Choice(["audio", "sensor"]), help="Of signal.  [default: by the files]")
-@click.option("--classes", help="Labels that may occur, as A,B.  [default: those found]")
+@_KIND
+@_CLASSES
 @click.option("--model", help="Correct with a network that comes with the package instead of training.")
 @click.option(
   "--checkpoint",
@@ -82,39 +154,37 @@ def predict(debug, files, model, checkpoint, out, overwrite, plot, start_s, leng
 )
 @click.option("--steps", type=int, help="Of each training.  [default: 1800 for audio, 1200 for sensors]")
 @click.option("--softness-ms", type=float, help="How far labels are off (std).  [default: estimated]")
-@click.option("--min-gap-ms", type=float, help="Least time between events of a class.  [default: by labels]")
+@_MIN_GAP
 @click.option("--tolerance-ms", default=50.0, show_default=True, help="What confidences refer to.")
 @click.option("--common-offset", is_flag=True, help="Correct recordings whose labels are all late or early.")
 @click.option("--trust-counts", is_flag=True, help="Every label is an event, even if nothing is heard of it.")
 @click.option("--add-missing", is_flag=True, help="Also write events that seem to lack a label.")
 @click.option("--least-confidence", default=0.0, show_default=True, help="Leave out labels of less.")
-@click.option(
-  "--format",
-  "formats",
-  multiple=True,
-  type=click.Choice(FORMATS),
-  default=("csv",),
-  show_default=True,
-  help="Of the new label files; may be given several times.",
-)
+@_FORMAT
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.pass_obj
-def refine(debug, folder, out, formats, overwrite, **options) -> None:
+def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
   """Correct the labels of a FOLDER of recordings: new label files and a report; the old ones stay."""
-  from softloc_jax import refine_folder
+  from softloc_jax.commands import refine_folder
 
   with _one_line_errors(debug):
     out = out or folder.with_name(f"{folder.resolve().name}-refined")
     command = shlex.join(["softloc-jax", *sys.argv[1:]])
     report = refine_folder.refine_folder(
-      folder, out, formats=[f".{one}" for one in formats], overwrite=overwrite, command=command, **options
+      folder,
+      out,
+      formats=[f".{one}" for one in formats],
+      classes=_names(classes),
+      overwrite=overwrite,
+      command=command,
+      **options,
     )
     click.echo(f"{report.summary}\n-> {report.path}")
 
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=pathlib.Path))
-@click.option("--classes", help="Labels that may occur, as A,B.  [default: any]")
+@_CLASSES
 @click.option("--model", help="Compare label times with what a network of the package hears.")
 @click.option(
   "--checkpoint",
@@ -133,8 +203,7 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
     trained = None
     if model or checkpoint:
       trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
-    known = tuple(classes.split(",")) if classes else None
-    found = examination.examine(folder, classes=known, trained=trained, timing=timing)
+    found = examination.examine(folder, classes=_names(classes), trained=trained, timing=timing)
     click.echo(examination.as_text(found, show_all=show_all))
   if not found.is_usable:
     sys.exit(1)
@@ -151,19 +220,9 @@ def _one_line_errors(debug: bool):
     raise click.ClickException(f"{error}") from error
 
 
-def _result_paths(
-  files: Sequence[pathlib.Path], out: pathlib.Path, extensions: Sequence[str], overwrite: bool
-) -> list[pathlib.Path]:
-  """Where each file's events go; refuses, before any work, what would replace a file or another result."""
-  results = [out / f"{path.stem}.csv" for path in files]
-  for number, result in enumerate(results):
-    if result in results[:number]:
-      first = files[results.index(result)]
-      raise ValueError(f"{first} and {files[number]} would both be written to {result}; predict them apart")
-    for target in (result.with_suffix(extension) for extension in extensions):
-      if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists; use --overwrite to replace it")
-  return results
+def _names(classes: str | None) -> tuple[str, ...] | None:
+  """`A,B` as names."""
+  return tuple(classes.split(",")) if classes else None
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ class Detection:
     confidence: class name -> confidence of each, between 0 and 1.
     probs: event probabilities of the frames, `[T, C]`.
     network: what found them.
+    source_rate_hz: sample rate of the signal before it was conditioned, in which layers count.
   """
 
   recording: Recording
@@ -45,15 +46,23 @@ class Detection:
   confidence: Mapping[str, np.ndarray]
   probs: np.ndarray
   network: Network
+  source_rate_hz: float
 
   def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-    """Writes `time,label,confidence` rows.
+    """Writes times, labels and confidences in the format of the extension, see `event_writers.write_events`.
 
     Raises:
       FileExistsError: the file exists and `overwrite` is False.
     """
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    event_writers.write_events(path, self.times_s, self.confidence, overwrite=overwrite)
+    event_writers.write_events(
+      path,
+      self.times_s,
+      self.confidence,
+      overwrite=overwrite,
+      duration_s=self.recording.duration_s,
+      sample_rate_hz=self.source_rate_hz,
+    )
 
   def plot(self, path: str | os.PathLike, *, start_s: float = 0.0, length_s: float = 10.0) -> None:
     """Draws a stretch of the signal with its probabilities and events; of a video, its events' frames."""
@@ -132,12 +141,13 @@ class Detector:
       ValueError: a signal with NaN, or with another rate or other channels than the network was trained on.
     """
     recording_lib.validate(recording)
+    source_rate_hz = recording.sample_rate_hz
     if self.config.data.conditioning is not None:
       recording = condition.condition(recording, **self.config.data.conditioning)
     checks.check_signal(recording, self.network.extractor)
     probs = self._predictor.probabilities(self._variables, recording.signal)[0]
     times_s, confidence = self._decoder(probs, self._calibration)
-    return Detection(recording, times_s, confidence, probs, self.network)
+    return Detection(recording, times_s, confidence, probs, self.network, source_rate_hz)
 
   def detect_file(self, path: str | os.PathLike) -> Detection:
     """Events of a wav, flac, ogg, mp3, npz, csv or WFDB (.hea) file; of a video, in frames.

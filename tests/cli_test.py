@@ -1,11 +1,14 @@
 """The command line, on a network trained for the occasion."""
 
 import csv
+import json
+import shutil
 
 from click.testing import CliRunner
 import numpy as np
 import pytest
 from small_config import small
+from small_pulses import pulses, write
 import soundfile
 
 from configs.weak import drums
@@ -114,3 +117,79 @@ def test_predict_takes_one_network(song, tmp_path, arguments):
 def test_predict_names_the_networks_there_are(song, tmp_path):
   result = run("predict", song, "--out", tmp_path / "found", "--model", "flute")
   assert result.exit_code == 1 and "no pretrained network 'flute'; expected one of drums" in result.output
+
+
+def test_predict_writes_other_formats_of_whole_folders(workdir, song, tmp_path):
+  folder, out = tmp_path / "songs", tmp_path / "found"
+  (folder / "live").mkdir(parents=True)
+  for target in (folder / "one.wav", folder / "live" / "two.1.wav"):
+    target.write_bytes(song.read_bytes())
+  (folder / "one.csv").write_text("time,label\n1.0,KD\n")  # labels are no signal
+  formats = ("--format", "svl", "--format", "tsv")
+  result = run("predict", folder, "--checkpoint", workdir, "--out", out, "--no-plot", *formats)
+  assert result.exit_code == 0, result.output
+  written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+  assert written == ["live/two.1.svl", "live/two.1.tsv", "one.svl", "one.tsv"]
+  assert 'sampleRate="22050"' in (out / "one.svl").read_text()  # the file's, not the network's
+
+
+def test_predict_leaves_out_what_is_done(workdir, song, tmp_path):
+  options = ("predict", song, "--checkpoint", workdir, "--out", tmp_path, "--no-plot", "--skip-existing")
+  (tmp_path / "song.csv").write_text("mine")
+  result = run(*options)
+  assert result.exit_code == 0 and "nothing to do" in result.output
+  # One of two formats is there: the other is made, the one that is there stays.
+  assert run(*options, "--format", "csv", "--format", "tsv").exit_code == 0
+  assert (tmp_path / "song.csv").read_text() == "mine"
+  assert (tmp_path / "song.tsv").read_text().startswith("time\tlabel\tconfidence")
+
+
+def test_a_folder_without_signals_is_named(workdir, tmp_path):
+  result = run("predict", tmp_path, "--checkpoint", workdir)
+  assert result.exit_code == 1 and f"no signal in {tmp_path}" in result.output
+
+
+def test_evaluate_scores_folders_whatever_their_formats(tmp_path):
+  true, found = tmp_path / "true", tmp_path / "found"
+  for folder in (true, found):
+    (folder / "a").mkdir(parents=True)
+  (true / "a" / "x.csv").write_text("time,label\n1.0,KD\n2.0,KD\n3.0,SD\n")
+  (found / "a" / "x.tsv").write_text("time\tlabel\tconfidence\n1.02\tKD\t0.9\n2.5\tKD\t0.5\n3.0\tSD\t1\n")
+  result = run("evaluate", true, found, "--json")
+  scores = json.loads(result.output)
+  assert scores["f1/KD"] == 0.5 and scores["f1/SD"] == 1 and scores["num_matched"] == 2
+  assert scores["time_error_ms/mean"] == pytest.approx(10)
+  assert json.loads(run("evaluate", true, found, "--json", "--tolerance-ms", 10).output)["f1/KD"] == 0
+  assert "KD" not in run("evaluate", true, found, "--classes", "SD").output
+  text = run("evaluate", true / "a" / "x.csv", found / "a" / "x.tsv").output
+  assert "mean of classes" in text and "2 of 3 found, 3 given" in text
+
+
+def test_evaluate_refuses_folders_that_do_not_fit(tmp_path):
+  true, found = tmp_path / "true", tmp_path / "found"
+  for folder, names in ((true, "ab"), (found, "a")):
+    folder.mkdir()
+    for name in names:
+      (folder / f"{name}.csv").write_text("time,label\n1.0,KD\n")
+  result = run("evaluate", true, found)
+  assert result.exit_code == 1 and f"{found} has no label file for b" in result.output
+  (found / "a.tsv").write_text("time\tlabel\n")
+  assert "labels of the same name" in run("evaluate", true, found).output
+  assert "no such file or folder" in run("evaluate", true, tmp_path / "none").output
+
+
+@pytest.mark.parametrize("learn", ["counts", "times"])
+def test_train_on_a_folder(learn, tmp_path):
+  for number in range(4):
+    write(tmp_path / "takes", pulses(number, duration_s=20.0)[0])
+  result = run("train", tmp_path / "takes", "--out", tmp_path / "run", "--steps", 20, "--learn", learn)
+  assert result.exit_code == 0, result.output
+  assert "f1" in result.output and (tmp_path / "run" / "results.json").exists()
+  config = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert config["loss"]["name"] == ("count_nll" if learn == "counts" else "softloc")
+  assert config["features"]["kind"] == "signal" and config["data"]["classes"] == ["pulse"]
+  shutil.copy(tmp_path / "takes" / "take0.npz", tmp_path / "new.npz")
+  result = run(
+    "predict", tmp_path / "new.npz", "--checkpoint", tmp_path / "run", "--out", tmp_path, "--no-plot"
+  )
+  assert result.exit_code == 0 and (tmp_path / "new.csv").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_pulses import pulses, write
 
-from softloc_jax import cli, cross_fitting, metrics, recipes, refine, refine_folder
+from softloc_jax import cli, cross_fitting, detector, metrics, recipes, refine
 from softloc_jax.data import event_files
 
 STEPS = 240
@@ -123,7 +123,27 @@ def test_other_labels_do_not_go_on_with_the_training(takes, folder, refined, tmp
   assert result.exit_code == 1 and "digest" in result.output
 
 
-def test_a_trained_network_can_be_used_instead(takes, refined):
+def test_a_trained_network_corrects_a_recording_that_is_late_as_a_whole(refined):
+  made = [pulses(number, noise_s=0.01, offset_s=0.1 * (number == 12)) for number in range(10, 16)]
+  recordings = [recording for recording, _ in made]
+  trained = detector.Detector.from_workdir(refined[0] / "training" / "training")
+  kept, common = (
+    refine.refine(recordings, workdir="unused", trained=trained, common_offset=common_offset)
+    for common_offset in (False, True)
+  )
+  shifts_s = {
+    name: [one.shift_s for one in found.corrections if one.recording == "take12" and np.isfinite(one.old_s)]
+    for name, found in (("kept", kept), ("common", common))
+  }
+  assert np.median(shifts_s["kept"]) == pytest.approx(0, abs=0.01)
+  assert np.median(shifts_s["common"]) == pytest.approx(-0.1, abs=0.03)
+  table = common.to_pandas()
+  assert list(table.columns[:4]) == ["recording", "label", "old_s", "new_s"] and len(table) == len(
+    common.corrections
+  )
+
+
+def test_either_a_config_or_a_network(takes):
   config = recipes.for_recordings(takes[0], kind="sensor", softness_s=0.1)
   with pytest.raises(ValueError, match="either a config"):
     refine.refine(takes[0], workdir="x")
@@ -169,4 +189,3 @@ def test_settings_come_from_the_recordings():
   mixed = [recordings[0], pulses(5)[0].replace(events={})]
   with pytest.raises(ValueError, match="1, 2 channels"):
     recipes.for_recordings(mixed, kind="sensor")
-  assert refine_folder.kind_of.__doc__

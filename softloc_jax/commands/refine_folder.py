@@ -9,8 +9,8 @@ import pathlib
 from typing import NamedTuple
 
 from softloc_jax import detector, recipes, refine, refine_report
+from softloc_jax.commands import train_folder
 from softloc_jax.data import folder as folder_lib
-from softloc_jax.data import signal_files
 from softloc_jax.data.recording import Recording
 
 
@@ -33,7 +33,7 @@ def refine_folder(
   out: str | os.PathLike,
   *,
   kind: str | None = None,
-  classes: str | None = None,
+  classes: Sequence[str] | None = None,
   model: str | None = None,
   checkpoint: str | os.PathLike | None = None,
   folds: int = 5,
@@ -55,7 +55,7 @@ def refine_folder(
     folder: of recordings with sidecar label files.
     out: gets the results, and the trainings in `training/`; must not lie in the folder.
     kind: "audio" or "sensor"; None goes by the files.
-    classes: `A,B`; None takes the labels found.
+    classes: labels that may occur; None takes those found.
     model: a network that comes with the package, in the place of trainings.
     checkpoint: workdir of a training, likewise.
     folds, steps, softness_ms, min_gap_ms: of the trainings, see `refine.refine` and `recipes.for_recordings`.
@@ -75,8 +75,7 @@ def refine_folder(
     raise FileExistsError(
       f"{out / refine_report.REPORT} exists; --overwrite replaces it, --out puts it elsewhere"
     )
-  known = tuple(classes.split(",")) if classes else None
-  recordings = folder_lib.load(folder, classes=known, missing="unlabelled")
+  recordings = folder_lib.load(folder, classes=classes, missing="unlabelled")
   trained, config = None, None
   if model is not None or checkpoint is not None:
     trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
@@ -84,8 +83,8 @@ def refine_folder(
     settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
     config = recipes.for_recordings(
       recordings,
-      kind=kind or kind_of(folder),
-      classes=known,
+      kind=kind or train_folder.kind_of(folder),
+      classes=classes,
       softness_s=(softness_ms or 100.0) / 1000,
       **settings,
     )
@@ -114,12 +113,6 @@ def refine_folder(
     overwrite=overwrite,
   )
   return Report(path, summary(refined, recordings), refined)
-
-
-def kind_of(folder: pathlib.Path) -> str:
-  """Audio, if the folder holds any audio file."""
-  audio = any(path.suffix.lower() in signal_files.AUDIO_EXTENSIONS for path in folder.rglob("*"))
-  return "audio" if audio else "sensor"
 
 
 def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:

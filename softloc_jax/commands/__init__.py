@@ -1,0 +1,1 @@
+"""What the commands of `softloc-jax` do, callable from Python: one file each."""

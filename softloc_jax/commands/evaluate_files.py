@@ -1,0 +1,93 @@
+"""What `softloc-jax evaluate` does: label files scored against true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import os
+import pathlib
+
+import numpy as np
+
+from softloc_jax import metrics
+from softloc_jax.data import event_files
+from softloc_jax.data.splits import listing
+
+
+def evaluate(
+  reference: str | os.PathLike,
+  estimate: str | os.PathLike,
+  *,
+  classes: Sequence[str] | None = None,
+  window_s: float = 0.05,
+) -> dict[str, float]:
+  """Scores of two label files, or of two folders whose files have the same names (but for extensions).
+
+  Args:
+    reference: true labels, in any format of `event_files`.
+    estimate: labels that are scored.
+    classes: which labels count; None takes all of either side.
+    window_s: tolerance in seconds.
+
+  Returns:
+    What `metrics.evaluate` returns, without what needs the length of recordings.
+
+  Raises:
+    FileNotFoundError: a missing file or folder, or a folder without label files.
+    ValueError: files that are in one folder only, or that cannot be read.
+  """
+  true_files, files = _files(pathlib.Path(reference)), _files(pathlib.Path(estimate))
+  if len(true_files) == len(files) == 1:  # whatever their names
+    files = dict(zip(true_files, files.values(), strict=True))
+  for one, other, where in ((true_files, files, estimate), (files, true_files, reference)):
+    lacking = sorted(set(one) - set(other))
+    if lacking:
+      raise ValueError(f"{where} has no label file for {listing(lacking)}; expected the same names in both")
+  true_events = [event_files.read_events(true_files[name]) for name in true_files]
+  events = [event_files.read_events(files[name]) for name in true_files]
+  found = sorted({label for one in (*true_events, *events) for label in one})
+  known = found if classes is None else list(classes)
+  if not known:
+    raise ValueError(f"no event in {reference} nor in {estimate}; nothing can be scored")
+
+  def only(one: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {label: times_s for label, times_s in one.items() if label in known}
+
+  scores = metrics.evaluate(
+    [only(one) for one in true_events], [only(one) for one in events], classes=known, window_s=window_s
+  )
+  return {key: value for key, value in scores.items() if key != "count_error"}
+
+
+def as_text(scores: Mapping[str, float]) -> str:
+  """A line for each class, and one for all."""
+  classes = [key.removeprefix("f1/") for key in scores if key.startswith("f1/")]
+  width = max(map(len, [*classes, "mean of classes"]))
+  lines = [f"{'':{width}s}      F1  precision  recall"]
+  for name, suffix in [*((name, f"/{name}") for name in classes), ("mean of classes", "")]:
+    f1, precision, recall = (100 * scores[f"{key}{suffix}"] for key in ("f1", "precision", "recall"))
+    lines.append(f"{name:{width}s}  {f1:6.2f}     {precision:6.2f}  {recall:6.2f}")
+  mean_ms, std_ms = scores["time_error_ms/mean"], scores["time_error_ms/std"]
+  lines.append(
+    f"{scores['num_matched']:.0f} of {scores['num_reference']:.0f} found, {scores['num_estimate']:.0f} given;"
+    f" time error {mean_ms:+.1f} ± {std_ms:.1f} ms"
+  )
+  return "\n".join(lines)
+
+
+def _files(path: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Name without extension -> label file."""
+  if path.is_file():
+    return {path.stem: path}
+  if not path.is_dir():
+    raise FileNotFoundError(f"no such file or folder: {path}")
+  found: dict[str, pathlib.Path] = {}
+  for one in sorted(path.rglob("*")):
+    if one.suffix.lower() not in event_files.EXTENSIONS or not one.is_file():
+      continue
+    name = str(one.relative_to(path).with_suffix(""))
+    if name in found:
+      raise ValueError(f"{found[name]} and {one} are labels of the same name; expected one format in {path}")
+    found[name] = one
+  if not found:
+    raise FileNotFoundError(f"no label file in {path}: looked for {', '.join(event_files.EXTENSIONS)}")
+  return found

@@ -24,6 +24,9 @@ _LEAST_CONFIDENCE = 0.02
 # Classes with fewer labels share one model of their labels.
 _FEW_LABELS = 100
 _SUREST = 0.995  # even the surest detection may be none: labels cannot tell that from their own gaps
+# Networks err in ways that labels do not show: times have heavier tails than a normal law, and what sounds
+# like an event may be another's. On real piano and heart beats 1 to 4 % of the surest places were wrong.
+_SUREST_PLACE = 0.98
 _PILOT = 1 / 3  # of a training, to see how far labels are off
 
 
@@ -325,6 +328,7 @@ def _correct(
     within = scipy.special.ndtr((new_s - places_s + tolerance_s) / std_s) - scipy.special.ndtr(
       (new_s - places_s - tolerance_s) / std_s
     )
+    within[:-1] *= _SUREST_PLACE
     sure = float(np.clip(weights @ within, 0, 1))
     extra = unheard * (1 - real_if_unheard)
     status = _status(abs(new_s - old_s), sure, extra, tolerance_s)

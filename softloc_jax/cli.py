@@ -220,6 +220,16 @@ def _one_line_errors(debug: bool):
     raise click.ClickException(f"{error}") from error
 
 
+@cli.command()
+@click.pass_obj
+def configs(debug) -> None:
+  """List the experiments of the checkout in this folder, with what they do and take."""
+  from softloc_jax.commands import list_configs
+
+  with _one_line_errors(debug):
+    click.echo(list_configs.as_text(list_configs.find()))
+
+
 def _names(classes: str | None) -> tuple[str, ...] | None:
   """`A,B` as names."""
   return tuple(classes.split(",")) if classes else None

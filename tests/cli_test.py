@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import shutil
 
 from click.testing import CliRunner
@@ -193,3 +194,15 @@ def test_train_on_a_folder(learn, tmp_path):
     "predict", tmp_path / "new.npz", "--checkpoint", tmp_path / "run", "--out", tmp_path, "--no-plot"
   )
   assert result.exit_code == 0 and (tmp_path / "new.csv").exists()
+
+
+def test_configs_lists_every_experiment(monkeypatch, tmp_path):
+  repo = pathlib.Path(__file__).resolve().parents[1]
+  monkeypatch.chdir(repo)
+  result = run("configs")
+  files = [path for path in repo.glob("configs/*/*.py") if path.name != "__init__.py"]
+  assert result.exit_code == 0 and all(f"{path.relative_to(repo)}\n" in result.output for path in files)
+  assert "Golf swings" in result.output
+  monkeypatch.chdir(tmp_path)
+  result = run("configs")
+  assert result.exit_code == 1 and "has no configs/" in result.output

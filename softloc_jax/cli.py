@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import pathlib
 import shlex
 import sys
 
 import click
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_SHARE = click.FloatRange(0, 1)
+_AT_LEAST_1 = click.IntRange(min=1)
 
 # Options of several commands.
 _FORMAT = click.option(
@@ -25,7 +30,7 @@ _KIND = click.option(
   "--kind", type=click.Choice(["audio", "sensor"]), help="Of signal.  [default: by the files]"
 )
 _MIN_GAP = click.option(
-  "--min-gap-ms", type=float, help="Least time between events of a class.  [default: by the labels]"
+  "--min-gap-ms", type=_POSITIVE, help="Least time between events of a class.  [default: by the labels]"
 )
 
 
@@ -99,10 +104,17 @@ def predict(debug, files, model, checkpoint, out, formats, overwrite, skip_exist
 )
 @_KIND
 @_CLASSES
-@click.option("--steps", type=int, help="Of the training.  [default: 1800 for audio, 1200 for sensors]")
-@click.option("--softness-ms", default=50.0, show_default=True, help="How far times are off (std).")
+@click.option(
+  "--steps", type=_AT_LEAST_1, help="Of the training.  [default: 1800 for audio, 1200 for sensors]"
+)
+@click.option("--softness-ms", type=_POSITIVE, help="How far times are off (std).  [default: 50]")
 @_MIN_GAP
-@click.option("--rate-hz", type=float, default=0.0, help="Resample to this.  [default: 16000, sensors 100]")
+@click.option(
+  "--rate-hz",
+  type=click.FloatRange(min=0),
+  default=0.0,
+  help="Resample to this.  [default: 16000, sensors 100]",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.pass_obj
 def train(debug, folder, out, classes, **options) -> None:
@@ -119,7 +131,7 @@ def train(debug, folder, out, classes, **options) -> None:
 @cli.command()
 @click.argument("reference", type=click.Path(path_type=pathlib.Path))
 @click.argument("estimate", type=click.Path(path_type=pathlib.Path))
-@click.option("--tolerance-ms", default=50.0, show_default=True)
+@click.option("--tolerance-ms", type=_POSITIVE, default=50.0, show_default=True)
 @_CLASSES
 @click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
 @click.pass_obj
@@ -131,7 +143,8 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
     scores = evaluate_files.evaluate(
       reference, estimate, classes=_names(classes), window_s=tolerance_ms / 1000
     )
-    click.echo(json.dumps(scores, indent=2) if as_json else evaluate_files.as_text(scores))
+    numbers = {key: value if math.isfinite(value) else None for key, value in scores.items()}
+    click.echo(json.dumps(numbers, indent=2) if as_json else evaluate_files.as_text(scores))
 
 
 @cli.command()
@@ -150,16 +163,24 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
   help="Correct with a training of yours that never saw these labels.",
 )
 @click.option(
-  "--folds", default=5, show_default=True, help="Networks; each judges what it was not trained on."
+  "--folds",
+  type=click.IntRange(min=2),
+  help="Networks; each judges what it did not learn from.  [default: 5]",
 )
-@click.option("--steps", type=int, help="Of each training.  [default: 1800 for audio, 1200 for sensors]")
-@click.option("--softness-ms", type=float, help="How far labels are off (std).  [default: estimated]")
+@click.option(
+  "--steps", type=_AT_LEAST_1, help="Of each training.  [default: 1800 for audio, 1200 for sensors]"
+)
+@click.option("--softness-ms", type=_POSITIVE, help="How far labels are off (std).  [default: estimated]")
 @_MIN_GAP
-@click.option("--tolerance-ms", default=50.0, show_default=True, help="What confidences refer to.")
+@click.option(
+  "--tolerance-ms", type=_POSITIVE, default=50.0, show_default=True, help="What confidences refer to."
+)
 @click.option("--common-offset", is_flag=True, help="Correct recordings whose labels are all late or early.")
 @click.option("--trust-counts", is_flag=True, help="Every label is an event, even if nothing is heard of it.")
 @click.option("--add-missing", is_flag=True, help="Also write events that seem to lack a label.")
-@click.option("--least-confidence", default=0.0, show_default=True, help="Leave out labels of less.")
+@click.option(
+  "--least-confidence", type=_SHARE, default=0.0, show_default=True, help="Leave out labels of less."
+)
 @_FORMAT
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.pass_obj
@@ -168,7 +189,8 @@ def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
   from softloc_jax.commands import refine_folder
 
   with _one_line_errors(debug):
-    out = out or folder.with_name(f"{folder.resolve().name}-refined")
+    here = folder.resolve()
+    out = out or here.with_name(f"{here.name}-refined")
     command = shlex.join(["softloc-jax", *sys.argv[1:]])
     report = refine_folder.refine_folder(
       folder,
@@ -201,6 +223,8 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
 
   with _one_line_errors(debug):
     trained = None
+    if (model and checkpoint) or ((model or checkpoint) and not timing):
+      raise click.UsageError("expected a model, a checkpoint, or --no-timing: one of them")
     if model or checkpoint:
       trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
     found = examination.examine(folder, classes=_names(classes), trained=trained, timing=timing)
@@ -214,7 +238,7 @@ def _one_line_errors(debug: bool):
   """What went wrong in one line, unless the traceback was asked for."""
   try:
     yield
-  except (OSError, ValueError, ImportError) as error:
+  except (OSError, ValueError, ImportError, FloatingPointError, SyntaxError) as error:
     if debug:
       raise
     raise click.ClickException(f"{error}") from error
@@ -232,7 +256,12 @@ def configs(debug) -> None:
 
 def _names(classes: str | None) -> tuple[str, ...] | None:
   """`A,B` as names."""
-  return tuple(classes.split(",")) if classes else None
+  if classes is None:
+    return None
+  names = tuple(name.strip() for name in classes.split(","))
+  if not all(names) or len(set(names)) < len(names):
+    raise click.UsageError(f"--classes {classes!r}: expected different names, as A,B")
+  return names
 
 
 def main() -> None:

@@ -43,10 +43,11 @@ def folds(recordings: Sequence[Recording], num_folds: int, *, seed: int = 0) -> 
     )
 
   def order(one: Recording):
-    return -one.duration_s, hashlib.sha256(f"{seed}/{one.id}".encode()).digest()
+    unlabelled = not any(map(len, one.events.values()))  # each fold is to have some that are labelled
+    return unlabelled, -one.duration_s, hashlib.sha256(f"{seed}/{one.id}".encode()).digest()
 
   dealt: list[list[Recording]] = [[] for _ in range(num_folds)]
-  for one in sorted(recordings, key=order):  # the longest first, each to the fold that has least
+  for one in sorted(recordings, key=order):  # and the longest first, each to the fold that has least
     min(dealt, key=lambda fold: (sum(r.duration_s for r in fold), len(fold))).append(one)
   return [sorted(fold, key=lambda one: one.id) for fold in dealt]
 
@@ -103,6 +104,7 @@ def _digest(parts: Sequence[Sequence[Recording]], only: Sequence[int]) -> str:
   for part in parts:
     for one in part:
       hasher.update(f"{one.id}/{one.signal.shape}/{one.sample_rate_hz}".encode())
+      hasher.update(np.ascontiguousarray(one.signal))
       for name in sorted(one.events):
         hasher.update(f"{name}/{one.is_labelled(name)}".encode() + one.times_s(name).tobytes())
     hasher.update(b"next part")

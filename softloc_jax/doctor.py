@@ -24,7 +24,7 @@ _FEW_LABELS = 10
 _QUIET = 1e-5
 # A timing is believed where so many labels have a detection, and they scatter so little about the line.
 _MATCHED, _MOST_JITTER_S = 0.75, 0.05
-_OFFSET_S, _DRIFT = 0.03, 3e-4
+_OFFSET_S, _DRIFT, _COMMON_S = 0.03, 3e-4, 0.05
 
 
 class Finding(NamedTuple):
@@ -94,6 +94,7 @@ def examine(
     Finding("error", str(path), "event file without a signal; expected one of the same stem")
     for path in orphans
   ]
+  findings += _check_names(pairs)
   recordings = [one for pair in pairs if (one := _read(folder, pair, classes, findings)) is not None]
   findings += _compare_recordings(recordings)
   findings += _check_splits(folder, [pair.id for pair in pairs])
@@ -105,6 +106,22 @@ def examine(
   levels = ("error", "warning", "note")
   findings.sort(key=lambda one: levels.index(one.level))  # stable: in the order they were found
   return Diagnosis(findings, timings, common_s, len(pairs), dict(sorted(counts.items())))
+
+
+def _check_names(pairs) -> list[Finding]:
+  """Signals that could not be told apart, by their id or by their labels."""
+  findings = []
+  for what, names_of in (("id", lambda pair: [pair.id]), ("event file", lambda pair: pair.sidecars)):
+    owners = defaultdict(list)
+    for pair in pairs:
+      for name in names_of(pair):
+        owners[name].append(str(pair.signal))
+    findings += [
+      Finding("error", str(name), f"is the {what} of {listing(signals)}; expected one signal for each")
+      for name, signals in owners.items()
+      if len(signals) > 1
+    ]
+  return findings
 
 
 def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recording | None:
@@ -149,9 +166,10 @@ def _check_signal(recording: Recording, name: str, findings: list[Finding]) -> N
     findings.append(Finding("error", name, str(error).split(": ", 1)[-1]))
     return
   largest = float(np.abs(recording.signal).max())
-  if largest < _QUIET or np.ptp(recording.signal) == 0:
+  audio = pathlib.PurePath(name).suffix.lower() in signal_files.AUDIO_EXTENSIONS
+  if np.ptp(recording.signal) == 0 or (audio and largest < _QUIET):
     findings.append(Finding("error", name, f"is silent: no sample is larger than {largest:.1g}"))
-  elif pathlib.PurePath(name).suffix.lower() in signal_files.AUDIO_EXTENSIONS:
+  elif audio:
     share = float(np.mean(np.abs(recording.signal) >= 0.999))
     if share > _CLIPPED_SHARE:
       findings.append(
@@ -254,15 +272,25 @@ def _timings(
   timings = {}
   for one in recordings:
     labels_s = np.sort(np.concatenate([np.zeros(0), *one.events.values()]))
-    if len(labels_s):
+    if not len(labels_s):
+      continue
+    try:
       timings[one.id] = label_timing.compare(labels_s, *_heard(one, trained))
+    except ValueError as error:  # a recording that the network is not made for
+      findings.append(Finding("error", one.id, str(error)))
   good = {id_: one for id_, one in timings.items() if is_believable(one)}
   common_s = float(np.median([one.offset_s for one in good.values()])) if len(good) > 2 else 0.0
+  if abs(common_s) > _COMMON_S:
+    message = (
+      f"the labels of all recordings are {abs(1000 * common_s):.0f} ms {'late' if common_s > 0 else 'early'}"
+      f" beside what was heard; a detector's own delay is seldom more than {1000 * _COMMON_S:.0f} ms"
+    )
+    findings.append(Finding("warning", "", message))
   for id_, one in good.items():
     off_s = one.offset_s - common_s
     if abs(off_s) > _OFFSET_S:
       message = (
-        f"labels are {abs(1000 * off_s):.0f} ms {'late' if off_s > 0 else 'early'}: moved by that,"
+        f"labels are {abs(1000 * off_s):.0f} ms {'late' if off_s > 0 else 'early'}: put right,"
         f" {100 * one.matched:.0f} % of them lie on an onset, as they are {100 * one.matched_as_is:.0f} %"
       )
       findings.append(Finding("warning", id_, message))

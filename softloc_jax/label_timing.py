@@ -8,6 +8,8 @@ import numpy as np
 
 _STEP_S = 0.002  # of the search for an offset
 _SMOOTHING_S = 0.01
+_MOST_SEARCHED = 2000  # labels that take part in the search: time grows with them
+_MOST_DRIFTS = 50  # on each side, at a time
 _FEWEST = 8  # pairs that a line is fitted to
 _CLOSE = 0.97  # offsets that explain nearly as much as the best: then the smallest is believed
 
@@ -83,9 +85,20 @@ def compare(
     return Timing(np.nan, 0.0, np.nan, as_is, as_is, len(labels_s))
   ends_s = min(labels_s[0], detections_s[0]), max(labels_s[-1], detections_s[-1])
   middle_s, length_s = sum(ends_s) / 2, max(ends_s[1] - ends_s[0], 1e-9)
-  lag_s, place_s, weight = _lags(labels_s, detections_s, strengths, max_offset_s + max_drift * length_s / 2)
+  offset_s, drift = 0.0, 0.0
+  if len(labels_s) >= _FEWEST:
+    # Some of the labels, all along the recording, are enough to search with.
+    some_s = labels_s[:: -(-len(labels_s) // _MOST_SEARCHED)]
+    lags = _lags(some_s, detections_s, strengths, max_offset_s + max_drift * length_s / 2)
+    offset_s, drift = _search(*lags, middle_s, length_s, max_offset_s, max_drift)
+  else:
+    offset_s, _ = _search(
+      *_lags(labels_s, detections_s, strengths, max_offset_s), middle_s, length_s, max_offset_s, 0.0
+    )
+  near_s = labels_s - offset_s - drift * (labels_s - middle_s)
+  lag_s, place_s, _ = _lags(near_s, detections_s, strengths, 3 * tolerance_s)
   place_s = place_s - middle_s
-  offset_s, drift = _search(lag_s, place_s, weight, length_s, max_offset_s, max_drift)
+  lag_s = lag_s + offset_s + drift * place_s
   offset_s, drift, jitter_s = _fit_line(lag_s, place_s, offset_s, drift, max_drift, tolerance_s)
   corrected_s = labels_s - offset_s - drift * (labels_s - middle_s)
   return Timing(
@@ -103,30 +116,45 @@ def _lags(labels_s, detections_s, strengths, reach_s: float) -> tuple[np.ndarray
 
 
 def _search(
-  lag_s, place_s, weight, length_s: float, max_offset_s: float, max_drift: float
+  lag_s, place_s, weight, middle_s: float, length_s: float, max_offset_s: float, max_drift: float
 ) -> tuple[float, float]:
-  """The offset and drift at which most lags agree."""
+  """The offset and drift at which most lags agree; coarse drifts first, and finer ones about the best."""
+  place_s = place_s - middle_s
+  low, high = -max_drift, max_drift
   # Neighbouring drifts part by one smoothing width over half the recording.
-  num = int(np.ceil(max_drift * length_s / 2 / _SMOOTHING_S)) if len(lag_s) >= _FEWEST else 0
-  drifts = np.linspace(-max_drift, max_drift, 2 * num + 1) if num else np.zeros(1)
-  drifts = drifts[np.argsort(np.abs(drifts), kind="stable")]
+  width_s = max(_SMOOTHING_S, max_drift * length_s / 2 / _MOST_DRIFTS)
+  while True:
+    step = width_s / (length_s / 2)
+    num = int(np.ceil((high - low) / 2 / step)) if max_drift else 0
+    drifts = np.unique(np.append(np.linspace(low, high, 2 * num + 1), 0.0)) if num else np.zeros(1)
+    best = (-1.0, 0.0, 0.0)
+    for drift in drifts[np.argsort(np.abs(drifts), kind="stable")]:
+      value, offset_s = _best_offset(lag_s - drift * place_s, weight, width_s, max_offset_s)
+      if value > best[0] * 1.01:  # a larger drift has to explain more
+        best = (value, offset_s, float(drift))
+    if width_s <= _SMOOTHING_S:
+      return best[1], best[2]
+    low, high = (float(np.clip(best[2] + sign * 2 * step, -max_drift, max_drift)) for sign in (-1, 1))
+    width_s = max(width_s / 5, _SMOOTHING_S)
+
+
+def _best_offset(lag_s, weight, width_s: float, max_offset_s: float) -> tuple[float, float]:
+  """How much lags agree at most, and where; of places that are about as good, the one nearest to 0."""
+  from scipy import signal
+
   num_steps = round(max_offset_s / _STEP_S)
-  edges = (np.arange(-num_steps, num_steps + 2) - 0.5) * _STEP_S
-  offsets_s = np.arange(-num_steps, num_steps + 1) * _STEP_S
-  half = round(4 * _SMOOTHING_S / _STEP_S)
-  kernel = np.exp(-0.5 * np.square(np.arange(-half, half + 1) * _STEP_S / _SMOOTHING_S))
-  best = (-1.0, 0.0, 0.0)
-  for drift in drifts:
-    counts, _ = np.histogram(lag_s - drift * place_s, edges, weights=weight)
-    agreement = np.convolve(counts, kernel, mode="same")
-    good = np.flatnonzero(agreement >= _CLOSE * agreement.max())
-    at = good[np.abs(offsets_s[good]).argmin()]
-    # A plateau belongs to one peak: climb to its top.
-    near = slice(max(at - half, 0), at + half + 1)
-    at = near.start + int(agreement[near].argmax())
-    if agreement[at] > best[0] * 1.01:  # a larger drift has to explain more
-      best = (agreement[at], float(offsets_s[at]), float(drift))
-  return best[1], best[2]
+  index = np.round(lag_s / _STEP_S).astype(np.int64) + num_steps
+  inside = (index >= 0) & (index <= 2 * num_steps)
+  counts = np.bincount(index[inside], weight[inside], 2 * num_steps + 1)
+  half = round(4 * width_s / _STEP_S)
+  kernel = np.exp(-0.5 * np.square(np.arange(-half, half + 1) * _STEP_S / width_s))
+  agreement = signal.fftconvolve(counts, kernel)[half : half + len(counts)]
+  good = np.flatnonzero(agreement >= _CLOSE * agreement.max())
+  at = good[np.abs(good - num_steps).argmin()]
+  # A plateau belongs to one peak: climb to its top.
+  start = max(at - half, 0)
+  at = start + int(agreement[start : at + half + 1].argmax())
+  return float(agreement[at]), float((at - num_steps) * _STEP_S)
 
 
 def _fit_line(lag_s, place_s, offset_s: float, drift: float, max_drift: float, tolerance_s: float):

@@ -210,6 +210,13 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
   return config
 
 
+def set_steps(config: ConfigDict, num_steps: int | None) -> None:
+  """A training of another length, with checkpoints and warm-up in proportion; None leaves it."""
+  if num_steps is not None:
+    config.num_steps, config.eval_every = num_steps, max(num_steps // 3, 1)
+    config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, num_steps // 4)
+
+
 def _crnn(conv_features: tuple[int, ...], **settings) -> ConfigDict:
   """Convolutions with a small bidirectional recurrent layer."""
   return ConfigDict(

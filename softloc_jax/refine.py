@@ -160,15 +160,22 @@ def refine(
   if (config is None) == (trained is None):
     raise ValueError("expected either a config to train by or a trained network")
   config = trained.config if config is None else config
-  recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
+  for name, value in (("softness_s", softness_s), ("tolerance_s", tolerance_s)):
+    if value is not None and not 0 < value < np.inf:
+      raise ValueError(f"{name} is {value}; expected a positive number of seconds")
   _check(recordings, config.data.classes)
   if trained is not None:
     how = "Corrected with a network that was trained before."
-    probs = {one.id: trained.detect(one).probs for one in recordings}
-    held_out, start_s = cross_fitting.HeldOut(trained.network, probs), softness_s or 0.2
+    found = {one.id: trained.detect(one) for one in recordings}
+    recordings = [found[one.id].recording for one in recordings]  # conditioned
+    probs = {id_: one.probs for id_, one in found.items()}
+    held_out, start_s = cross_fitting.HeldOut(trained.network, probs), 2 * (softness_s or 0.1)
   else:
+    recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
+    _check_labelled(recordings)
     parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
-    softness_s = softness_s or _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot", tolerance_s)
+    if softness_s is None:
+      softness_s = _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot", tolerance_s)
     held_out = cross_fitting.held_out_probabilities(
       _with_softness(config, softness_s), parts, pathlib.Path(workdir) / "training"
     )
@@ -201,6 +208,15 @@ def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
     raise ValueError("the recordings have no label; expected some that are to be corrected")
 
 
+def _check_labelled(recordings: Sequence[Recording]) -> None:
+  labelled = [one.id for one in recordings if any(map(len, one.events.values()))]
+  if len(labelled) < 2:
+    raise ValueError(
+      f"only {', '.join(labelled)} has labels; expected two recordings or more that do: a network that judges"
+      f" labels has learned from others"
+    )
+
+
 def _with_softness(config: Any, softness_s: float) -> Any:
   config = config.copy_and_resolve_references()
   with config.unlocked():
@@ -211,17 +227,19 @@ def _with_softness(config: Any, softness_s: float) -> Any:
 def _pilot_softness(
   config: Any, parts: Sequence[Sequence[Recording]], workdir: pathlib.Path, tolerance_s: float
 ) -> float:
-  """How far labels are off, as a network sees it that was trained for a while on all parts but the first."""
+  """How far labels are off, as a network sees it that was trained for a while on all parts but one."""
   guess_s = config.loss.softness_s
   pilot = config.copy_and_resolve_references()
   with pilot.unlocked():
     pilot.num_steps = max(round(_PILOT * config.num_steps), config.optimizer.warmup_steps + 1)
     pilot.eval_every = pilot.num_steps
-  held_out = cross_fitting.held_out_probabilities(pilot, parts, workdir, only=[0])
+  sizes = [sum(map(len, (times_s for one in part for times_s in one.events.values()))) for part in parts]
+  judged = int(np.argmax(sizes))
+  held_out = cross_fitting.held_out_probabilities(pilot, parts, workdir, only=[judged])
   # A network that has just begun reaches far in time; no part of the noise is to be taken for that.
   tracks = {
     key: one._replace(spread_s=np.zeros_like(one.spread_s))
-    for key, one in _tracks(config, held_out, parts[0], tolerance_s).items()
+    for key, one in _tracks(config, held_out, parts[judged], tolerance_s).items()
   }
   models = _label_models(tracks, 2 * guess_s, common_offset=False, shared=config.decode.shared)
   noise_s = float(np.median([one.noise_s for one in models.values()]))
@@ -237,7 +255,8 @@ Tracks = dict[tuple[str, str], label_model.Track]
 def _tracks(
   config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording], tolerance_s: float
 ) -> Tracks:
-  """Labels beside what was heard, by recording and class; of classes that are labelled only."""
+  """Labels beside what was heard, by recording and class; of classes that are annotated only."""
+  annotated = {name for one in recordings for name in one.events}
   network = held_out.network
   rate_hz = network.extractor.frame_rate_hz
   decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
@@ -248,7 +267,7 @@ def _tracks(
     probs = held_out.probs[one.id]
     times_s, confidence = decoder.detections(probs, _LEAST_CONFIDENCE)
     for kind, name in enumerate(network.classes):
-      if one.is_labelled(name):
+      if name in annotated and one.is_labelled(name):
         tracks[one.id, name] = label_model.Track(
           labels_s=np.sort(one.times_s(name)),
           detections_s=times_s[name],

@@ -15,6 +15,7 @@ import numpy as np
 import softloc_jax
 from softloc_jax import checkpoints, refine_plots
 from softloc_jax.data import event_writers
+from softloc_jax.data.recording import Recording
 from softloc_jax.refine import STATUSES, Correction, Refined
 
 _MOST_SUSPICIOUS = 60
@@ -32,6 +33,27 @@ _OFFSET_NOTES = {
 }
 
 
+def targets(out: str | os.PathLike, ids: Sequence[str], formats: Sequence[str]) -> list[pathlib.Path]:
+  """Every file that `write` would write, for a check before any work."""
+  labels = pathlib.Path(out) / "labels"
+  return [*(labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)), *_tables(out)]
+
+
+def check_targets(paths: Sequence[pathlib.Path]) -> None:
+  """Refuses to replace a file.
+
+  Raises:
+    FileExistsError: naming the first that exists.
+  """
+  for path in paths:
+    if path.exists():
+      raise FileExistsError(f"{path} exists; --overwrite replaces results, --out puts them elsewhere")
+
+
+def _tables(out: str | os.PathLike) -> list[pathlib.Path]:
+  return [pathlib.Path(out) / TABLE, pathlib.Path(out) / REPORT]
+
+
 def write(
   refined: Refined,
   out: str | os.PathLike,
@@ -39,6 +61,7 @@ def write(
   formats: Sequence[str] = (".csv",),
   least_confidence: float = 0.0,
   add_missing: bool = False,
+  names: Mapping[str, str] | None = None,
   sample_rates_hz: Mapping[str, float] | None = None,
   title: str = "",
   command: str = "",
@@ -46,12 +69,15 @@ def write(
 ) -> pathlib.Path:
   """Writes `labels/<id>` in each format, `corrections.csv` and `report.html`.
 
+  Recordings without labels of any class get no label file: an empty one would say that they have no events.
+
   Args:
     refined: what to write.
     out: the folder.
     formats: extensions of `event_writers.EXTENSIONS`.
     least_confidence: labels of less are left out of the new files, not of the table.
     add_missing: whether events that seem to lack a label are in the new files.
+    names: id -> name of its label files, which may have folders; None takes the ids.
     sample_rates_hz: id -> rate of the recording's file, in which layers count; None takes the conditioned
       one's.
     title: of the report.
@@ -65,25 +91,33 @@ def write(
     FileExistsError: a file exists and `overwrite` is False; nothing is written then.
   """
   out = pathlib.Path(out)
-  targets = [out / "labels" / f"{one.id}{ext}" for one in refined.recordings for ext in formats]
-  for path in (*targets, out / TABLE, out / REPORT):
-    if path.exists() and not overwrite:
-      raise FileExistsError(f"{path} exists; overwriting was not asked for")
-  (out / "labels").mkdir(parents=True, exist_ok=True)
-  for one in refined.recordings:
+  recordings = [one for one in refined.recordings if is_labelled(one)]
+  names = names or {one.id: one.id for one in recordings}
+  if not overwrite:
+    check_targets(targets(out, [names[one.id] for one in recordings], formats))
+  # Everything is made before anything is written.
+  report, corrections = html(refined, title=title, command=command), table(refined.corrections)
+  for one in recordings:
     times_s, confidence = refined.events(one.id, least_confidence=least_confidence, add_missing=add_missing)
-    for extension in formats:
+    for extension in dict.fromkeys(formats):
+      path = out / "labels" / f"{names[one.id]}{extension}"
+      path.parent.mkdir(parents=True, exist_ok=True)
       event_writers.write_events(
-        out / "labels" / f"{one.id}{extension}",
+        path,
         times_s,
         confidence,
         overwrite=overwrite,
         duration_s=one.duration_s,
         sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
       )
-  checkpoints.replace_text(out / TABLE, table(refined.corrections))
-  checkpoints.replace_text(out / REPORT, html(refined, title=title, command=command))
+  for path, text in zip(_tables(out), (corrections, report), strict=True):
+    checkpoints.replace_text(path, text)
   return out / REPORT
+
+
+def is_labelled(recording: Recording) -> bool:
+  """Whether a recording was annotated for any class."""
+  return any(recording.is_labelled(name) for name in recording.events)
 
 
 def table(corrections: Sequence[Correction]) -> str:
@@ -110,7 +144,9 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
   suspicious = [one for one in suspicious if one.status != "confirmed"]
   shown = suspicious[:_MOST_SUSPICIOUS]
   by_doubt = Counter(one.recording for one in suspicious if one.status != "moved")
-  ids = sorted((one.id for one in refined.recordings), key=lambda id_: (-by_doubt[id_], id_))
+  ids = sorted(
+    (one.id for one in refined.recordings if is_labelled(one)), key=lambda id_: (-by_doubt[id_], id_)
+  )
   return environment.get_template("refine.html").render(
     title=title or "labels",
     command=command,
@@ -121,7 +157,8 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     how=refined.how,
     tolerance=f"{1000 * refined.tolerance_s:g} ms",
     classes=[_class_row(refined, name) for name in refined.models],
-    recordings=[_recording_row(refined, one.id) for one in refined.recordings],
+    recordings=[_recording_row(refined, one.id) for one in refined.recordings if is_labelled(one)],
+    unlabelled=[one.id for one in refined.recordings if not is_labelled(one)],
     offset_note=_OFFSET_NOTES[refined.common_offset],
     suspicious=[_suspicious_row(one) for one in shown],
     num_more=len(suspicious) - len(shown),
@@ -149,12 +186,18 @@ def _recording_row(refined: Refined, id_: str) -> dict:
   own = [one for one in refined.corrections if one.recording == id_]
   shifts_s = np.array([one.shift_s for one in own if np.isfinite(one.shift_s)])
   number = [one.id for one in refined.recordings].index(id_)
-  offset_s = np.mean([model.offset_s[number] for model in refined.models.values()])
+  counts = Counter(one.label for one in own if np.isfinite(one.old_s))
+  kinds = {name: kind for kind, name in enumerate(refined.held_out.network.classes)}
+  # Of a class's labels the mean lag behind what was heard, weighted by how many there are.
+  offsets_s = [
+    refined.models[name].offset_s[number] + refined.models[name].kind_offset_s[kinds[name]] for name in counts
+  ]
+  offset_s = np.average(offsets_s, weights=list(counts.values())) if counts else np.nan
   return {
     "id": id_,
     "labels": len(shifts_s),
     "counts": Counter(one.status for one in own),
-    "offset": f"{1000 * offset_s:+.0f} ms",
+    "offset": f"{1000 * offset_s:+.0f} ms" if counts else "",
     "shift": f"{1000 * np.median(np.abs(shifts_s)):.0f} ms" if len(shifts_s) else "",
   }
 

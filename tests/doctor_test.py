@@ -127,3 +127,26 @@ def test_folders_without_anything(tmp_path):
   found = doctor.examine(tmp_path)
   assert not found.is_usable and "no recording" in found.findings[0].message
   assert run(tmp_path / "none").exit_code == 1
+
+
+def test_labels_that_are_all_late_are_not_taken_for_the_detectors_delay(tmp_path):
+  for number in range(4):
+    write(tmp_path, pulses(number, duration_s=60.0, offset_s=0.2)[0])
+  found = doctor.examine(tmp_path)
+  assert found.common_offset_s == pytest.approx(0.2, abs=0.02)
+  assert any("the labels of all recordings are 20" in one for one in messages(found, "warning"))
+
+
+def test_what_loading_would_refuse_is_no_good(folder):
+  (folder / "a").mkdir()
+  for path in (folder / "a" / "b.npz", folder / "a__b.npz"):
+    path.write_bytes((folder / "take0.npz").read_bytes())
+    path.with_suffix(".csv").write_text((folder / "take0.csv").read_text())
+  found = doctor.examine(folder, timing=False)
+  assert any("a__b: is the id of a/b.npz, a__b.npz" in one for one in messages(found, "error"))
+
+
+def test_small_units_are_not_silence(folder):
+  signal = np.load(folder / "take0.npz")["signal"]
+  np.savez(folder / "take0.npz", signal=1e-7 * signal, sample_rate=50.0)
+  assert doctor.examine(folder, timing=False).is_usable

@@ -88,6 +88,14 @@ def test_a_detection_is_paired_once():
   assert pairing.probability.sum() <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("times", [([1.0, 1.0], [1.0]), ([1.0], [1.0, 1.0]), ([1.0, 1.0, 1.0], [1.0, 1.0])])
+def test_equal_times_are_paired_all_the_same(times):
+  labels_s, detections_s = times
+  (pairing,) = label_model.pair(MODEL, [make_track(labels_s, detections_s)])
+  paired = pairing.detection[pairing.detection >= 0]
+  assert len(set(paired.tolist())) == len(paired) == min(len(labels_s), len(detections_s))
+
+
 def made_up(rng, *, noise_s, num_recordings=6, num_events=300, offsets_s=None, jitter=0.0):
   """Events of several recordings with labels, some missing, some stray; detections, some false, some late."""
   offsets_s = np.zeros(num_recordings) if offsets_s is None else offsets_s

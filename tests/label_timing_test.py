@@ -93,3 +93,10 @@ def test_real_drums_moved_by_four_tenths(shared_data):
     as_is = label_timing.compare(labels_s, *heard)
     assert moved.offset_s - as_is.offset_s == pytest.approx(0.409, abs=0.005)
     assert moved.matched > 0.9 > moved.matched_as_is
+
+
+def test_hours_of_labels_are_searched_in_seconds():
+  rng = np.random.default_rng(0)
+  events_s = np.cumsum(rng.uniform(0.1, 0.5, 12_000))  # an hour
+  found = label_timing.compare(events_s * 1.0002, events_s)
+  assert found.drift == pytest.approx(2e-4, abs=1e-5) and found.matched > 0.99

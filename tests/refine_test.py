@@ -143,6 +143,45 @@ def test_a_trained_network_corrects_a_recording_that_is_late_as_a_whole(refined)
   )
 
 
+def test_recordings_keep_their_folders_and_unlabelled_ones_get_no_labels(refined, tmp_path):
+  takes = tmp_path / "takes"
+  for number, place in ((20, takes / "kit1"), (21, takes), (22, takes)):
+    write(place, pulses(number, noise_s=0.05)[0])
+  (takes / "take22.csv").unlink()
+  checkpoint = refined[0] / "training" / "training"
+  result = run("refine", takes, "--checkpoint", checkpoint, "--format", "csv", "--format", "csv")
+  assert result.exit_code == 0, result.output
+  out = tmp_path / "takes-refined"
+  written = sorted(str(path.relative_to(out / "labels")) for path in (out / "labels").rglob("*.csv"))
+  assert written == ["kit1/take20.csv", "take21.csv"]
+  assert "Without any labels, and so without new ones: take22" in (out / "report.html").read_text()
+  scored = run("evaluate", takes, out / "labels")
+  assert scored.exit_code == 0, scored.output
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (("--checkpoint", "x", "--folds", "3"), "folds: of a training, but a trained network is given"),
+    (("--checkpoint", "x", "--model", "drums"), "either a model or a checkpoint"),
+    (("--softness-ms", "0"), "0 is not in the range"),
+    (("--classes", "pulse,,b"), "expected different names"),
+    (("--least-confidence", "5"), "not in the range"),
+  ],
+)
+def test_options_that_make_no_sense(folder, options, message, tmp_path):
+  result = run("refine", folder, "--out", tmp_path / "out", *options)
+  assert result.exit_code and message in " ".join(result.output.split()), result.output
+
+
+def test_results_that_exist_are_found_before_any_training(folder, tmp_path):
+  (tmp_path / "out" / "labels").mkdir(parents=True)
+  (tmp_path / "out" / "labels" / "take3.csv").write_text("mine")
+  result = run("refine", folder, "--out", tmp_path / "out")
+  assert result.exit_code == 1 and "take3.csv exists" in result.output
+  assert not (tmp_path / "out" / "training").exists()
+
+
 def test_either_a_config_or_a_network(takes):
   config = recipes.for_recordings(takes[0], kind="sensor", softness_s=0.1)
   with pytest.raises(ValueError, match="either a config"):
@@ -155,7 +194,11 @@ def test_either_a_config_or_a_network(takes):
   ("change", "message"),
   [
     (lambda takes: takes[:1] * 2, "two recordings have the id 'take0'"),
-    (lambda takes: takes[:1], "1 folds of 1 recordings"),
+    (lambda takes: takes[:1], "only take0 has labels"),
+    (
+      lambda takes: [takes[0], takes[1].replace(events={}, labelled={"pulse": False})],
+      "only take0 has labels",
+    ),
     (lambda takes: [one.replace(events={"other": one.times_s("pulse")}) for one in takes], "labels of other"),
     (lambda takes: [one.replace(events={}) for one in takes], "no label"),
   ],

@@ -10,6 +10,7 @@ import numpy as np
 
 from softloc_jax import metrics
 from softloc_jax.data import event_files
+from softloc_jax.data import folder as folder_lib
 from softloc_jax.data.splits import listing
 
 
@@ -66,11 +67,13 @@ def as_text(scores: Mapping[str, float]) -> str:
   for name, suffix in [*((name, f"/{name}") for name in classes), ("mean of classes", "")]:
     f1, precision, recall = (100 * scores[f"{key}{suffix}"] for key in ("f1", "precision", "recall"))
     lines.append(f"{name:{width}s}  {f1:6.2f}     {precision:6.2f}  {recall:6.2f}")
-  mean_ms, std_ms = scores["time_error_ms/mean"], scores["time_error_ms/std"]
-  lines.append(
-    f"{scores['num_matched']:.0f} of {scores['num_reference']:.0f} found, {scores['num_estimate']:.0f} given;"
-    f" time error {mean_ms:+.1f} ± {std_ms:.1f} ms"
+  found = (
+    f"{scores['num_matched']:.0f} of {scores['num_reference']:.0f} found, {scores['num_estimate']:.0f} given"
   )
+  if scores["num_matched"]:
+    mean_ms, std_ms = scores["time_error_ms/mean"], scores["time_error_ms/std"]
+    found += f"; time error {mean_ms:+.1f} ± {std_ms:.1f} ms"
+  lines.append(found)
   return "\n".join(lines)
 
 
@@ -83,6 +86,8 @@ def _files(path: pathlib.Path) -> dict[str, pathlib.Path]:
   found: dict[str, pathlib.Path] = {}
   for one in sorted(path.rglob("*")):
     if one.suffix.lower() not in event_files.EXTENSIONS or not one.is_file():
+      continue
+    if one.stem.lower() in folder_lib.NOT_SIDECARS:
       continue
     name = str(one.relative_to(path).with_suffix(""))
     if name in found:

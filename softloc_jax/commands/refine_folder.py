@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 from softloc_jax import detector, recipes, refine, refine_report
 from softloc_jax.commands import train_folder
+from softloc_jax.data import event_writers
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data.recording import Recording
+
+_FOLDS = 5
 
 
 class Report(NamedTuple):
@@ -36,7 +39,7 @@ def refine_folder(
   classes: Sequence[str] | None = None,
   model: str | None = None,
   checkpoint: str | os.PathLike | None = None,
-  folds: int = 5,
+  folds: int | None = None,
   steps: int | None = None,
   softness_ms: float | None = None,
   min_gap_ms: float | None = None,
@@ -58,7 +61,8 @@ def refine_folder(
     classes: labels that may occur; None takes those found.
     model: a network that comes with the package, in the place of trainings.
     checkpoint: workdir of a training, likewise.
-    folds, steps, softness_ms, min_gap_ms: of the trainings, see `refine.refine` and `recipes.for_recordings`.
+    folds, steps, min_gap_ms: of the trainings; None takes 5, and what suits kind and labels.
+    softness_ms: see `refine.refine`.
     tolerance_ms, common_offset, trust_counts: see `refine.refine`.
     add_missing, least_confidence, formats, overwrite, command: see `refine_report.write`.
 
@@ -67,35 +71,37 @@ def refine_folder(
       can be known then.
   """
   folder, out = pathlib.Path(folder), pathlib.Path(out)
-  if out.resolve().is_relative_to(folder.resolve()):
-    raise ValueError(f"{out} lies in {folder}, where it would be taken for labels; expected another folder")
+  train_folder.check_apart(folder, out)
+  has_network = model is not None or checkpoint is not None
   if model is not None and checkpoint is not None:
     raise ValueError("expected either a model or a checkpoint")
-  if (out / refine_report.REPORT).exists() and not overwrite:
-    raise FileExistsError(
-      f"{out / refine_report.REPORT} exists; --overwrite replaces it, --out puts it elsewhere"
+  given = {"kind": kind, "folds": folds, "steps": steps, "min_gap_ms": min_gap_ms}
+  unused = [name for name, value in given.items() if value is not None]
+  if has_network and unused:
+    raise ValueError(
+      f"{', '.join(unused)}: of a training, but a trained network is given; expected one of them"
     )
+  event_writers.check_available(formats)
   recordings = folder_lib.load(folder, classes=classes, missing="unlabelled")
+  names = {pair.id: pair.signal.with_suffix("").as_posix() for pair in folder_lib.find(folder)[0]}
+  if not overwrite:
+    ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
+    refine_report.check_targets(refine_report.targets(out, ids, formats))
   trained, config = None, None
-  if model is not None or checkpoint is not None:
+  if has_network:
     trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
   else:
     settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
-    config = recipes.for_recordings(
-      recordings,
-      kind=kind or train_folder.kind_of(folder),
-      classes=classes,
-      softness_s=(softness_ms or 100.0) / 1000,
-      **settings,
-    )
-    if steps:
-      config.num_steps, config.eval_every = steps, max(steps // 3, 1)
+    softness_s = 0.1 if softness_ms is None else softness_ms / 1000
+    kind = kind or train_folder.kind_of(folder)
+    config = recipes.for_recordings(recordings, kind=kind, classes=classes, softness_s=softness_s, **settings)
+    recipes.set_steps(config, steps)
   refined = refine.refine(
     recordings,
     workdir=out / "training",
     config=config,
     trained=trained,
-    num_folds=folds,
+    num_folds=_FOLDS if folds is None else folds,
     softness_s=None if softness_ms is None else softness_ms / 1000,
     common_offset=common_offset,
     trust_counts=trust_counts,
@@ -107,6 +113,7 @@ def refine_folder(
     formats=formats,
     least_confidence=least_confidence,
     add_missing=add_missing,
+    names=names,
     sample_rates_hz={one.id: one.sample_rate_hz for one in recordings},
     title=folder.resolve().name,
     command=command,

@@ -21,7 +21,7 @@ def train_folder(
   kind: str | None = None,
   classes: Sequence[str] | None = None,
   steps: int | None = None,
-  softness_ms: float = 50.0,
+  softness_ms: float | None = None,
   min_gap_ms: float | None = None,
   rate_hz: float = 0.0,
   seed: int = 0,
@@ -37,7 +37,7 @@ def train_folder(
     kind: "audio" or "sensor"; None goes by the files.
     classes: labels that may occur; None takes those found.
     steps: of the training; None takes the kind's.
-    softness_ms: standard deviation of the times' errors.
+    softness_ms: standard deviation of the times' errors; None takes 50.
     min_gap_ms: least time between two events of a class; None goes by the labels.
     rate_hz: what signals are resampled to; 0 takes the kind's.
     seed: of the training.
@@ -49,6 +49,12 @@ def train_folder(
     FileNotFoundError, ValueError: naming the file or argument, before any training.
   """
   folder = pathlib.Path(folder)
+  check_apart(folder, pathlib.Path(out))
+  if learn not in ("counts", "times"):
+    raise ValueError(f"learn is {learn!r}; expected 'counts' or 'times'")
+  if learn == "counts" and softness_ms is not None:
+    raise ValueError(f"softness_ms is {softness_ms}; expected none, as counts have no times")
+  softness_s = (50.0 if softness_ms is None else softness_ms) / 1000
   recordings = folder_lib.load(folder, classes=classes)
   settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
   config = recipes.for_recordings(
@@ -56,17 +62,25 @@ def train_folder(
     kind=kind or kind_of(folder),
     classes=classes,
     sample_rate_hz=rate_hz,
-    softness_s=softness_ms / 1000 if learn == "times" else 0.0,
+    softness_s=softness_s if learn == "times" else 0.0,
     **settings,
   )
   config.seed = seed
-  if steps:
-    config.num_steps, config.eval_every = steps, max(steps // 3, 1)
-    config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, steps // 4)
+  recipes.set_steps(config, steps)
   config.data.update(
     {"name": "folder", "data_dir": str(folder), "fractions": dict(DEFAULT_FRACTIONS), "seed": 0}
   )
   return train.train_and_evaluate(config.lock(), out)
+
+
+def check_apart(folder: pathlib.Path, out: pathlib.Path) -> None:
+  """Refuses results within the folder that they come from.
+
+  Raises:
+    ValueError: naming both.
+  """
+  if out.resolve().is_relative_to(folder.resolve()):
+    raise ValueError(f"{out} lies in {folder}, where it would be taken for labels; expected another folder")
 
 
 def kind_of(folder: pathlib.Path) -> str:

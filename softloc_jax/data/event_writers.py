@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import csv
+import importlib.util
 import os
 import pathlib
 from xml.etree import ElementTree
@@ -80,6 +81,17 @@ def write_events(
     partial.unlink(missing_ok=True)
 
 
+def check_available(extensions: Sequence[str]) -> None:
+  """Refuses formats whose library is missing, before there is anything to write.
+
+  Raises:
+    ImportError: naming the format and what to install.
+  """
+  for extension, module in (("jams", "jams"), ("mid", "pretty_midi")):
+    if f".{extension}" in extensions and importlib.util.find_spec(module) is None:
+      raise ImportError(f"writing {extension} needs {module}: pip install softloc-jax[formats]")
+
+
 def _rows_to_write(path: pathlib.Path, events: Mapping, confidence: Mapping | None) -> list[tuple[str, ...]]:
   """Checked rows of text, sorted by time and then label."""
   if confidence is not None and set(confidence) != set(events):
@@ -128,10 +140,9 @@ def _write_annotation(
 
 
 def _write_jams(path: pathlib.Path, rows, duration_s: float) -> None:
-  try:
-    import jams
-  except ImportError as error:
-    raise ImportError(f"{path}: writing JAMS needs jams: pip install softloc-jax[formats]") from error
+  check_available([".jams"])
+  import jams
+
   annotation = jams.Annotation(namespace="tag_open", time=0, duration=duration_s)
   annotation.annotation_metadata = jams.AnnotationMetadata(
     annotation_tools="softloc_jax", data_source="program"
@@ -146,6 +157,10 @@ def _write_jams(path: pathlib.Path, rows, duration_s: float) -> None:
 def _write_layer(path: pathlib.Path, name: str, rows, sample_rate_hz: float) -> None:
   """The XML that Sonic Visualiser exports for a layer of time instants."""
   rate = round(sample_rate_hz)
+  if rate < 1:
+    raise ValueError(
+      f"{name}: a layer counts in samples, but there are {sample_rate_hz} a second; expected 1 or more"
+    )
   frames = [round(time_s * rate) for time_s, _, _ in rows]
   root = ElementTree.Element("sv")
   data = ElementTree.SubElement(root, "data")
@@ -180,10 +195,9 @@ def _write_layer(path: pathlib.Path, name: str, rows, sample_rate_hz: float) -> 
 
 
 def _write_midi(path: pathlib.Path, name: str, rows, labels: list[str]) -> None:
-  try:
-    import pretty_midi
-  except ImportError as error:
-    raise ImportError(f"{path}: writing MIDI needs pretty_midi: pip install softloc-jax[formats]") from error
+  check_available([".mid"])
+  import pretty_midi
+
   keys = _keys(name, labels)
   drums = bool(labels) and all(label in _DRUM_KEYS for label in labels)
   instrument = pretty_midi.Instrument(program=0, is_drum=drums)

@@ -33,7 +33,7 @@ MISSING = ("error", "unlabelled", "empty")
 SPLIT_FILE = "split.csv"
 
 _LABEL_FOLDERS = ("annotations", "labels")
-_NOT_SIDECARS = ("readme", "license", "metadata", "split")
+NOT_SIDECARS = ("readme", "license", "metadata", "split")
 # Tables hold times with 6 decimals: an event at the very end may be written as just beyond it.
 _TIME_RESOLUTION_S = 1e-6
 
@@ -161,7 +161,7 @@ def _pair_up(
   pairs = [Pair(path, tuple(_sidecars_of(path, by_place))) for path in sorted(signals)]
   used = {sidecar for pair in pairs for sidecar in pair.sidecars}
   rest = [path for paths in by_place.values() for path in paths if path not in used]
-  orphans = sorted(path for path in rest if path.stem.lower() not in _NOT_SIDECARS)
+  orphans = sorted(path for path in rest if path.stem.lower() not in NOT_SIDECARS)
   if not pairs:
     found = Counter(path.suffix.lower() or "no extension" for path in files)
     raise FileNotFoundError(

@@ -34,7 +34,7 @@ def folds(recordings: Sequence[Recording], num_folds: int, *, seed: int = 0) -> 
 
   >>> three = [Recording(name, np.zeros(4), 1.0, {}) for name in "abc"]
   >>> [len(fold) for fold in folds(three, 2)]
-  [1, 2]
+  [2, 1]
   """
   if not 2 <= num_folds <= len(recordings):
     raise ValueError(

@@ -83,6 +83,14 @@ class Refined:
   common_offset: bool
   how: str
 
+  @functools.cached_property
+  def by_recording(self) -> Mapping[str, list[Correction]]:
+    """Id -> the corrections of each recording."""
+    found: dict[str, list[Correction]] = {one.id: [] for one in self.recordings}
+    for one in self.corrections:
+      found[one.recording].append(one)
+    return found
+
   def events(
     self, recording: str, *, least_confidence: float = 0.0, add_missing: bool = False
   ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -97,10 +105,8 @@ class Refined:
     confidence: dict[str, list[float]] = {name: [] for name in self.models}
     chosen = [
       one
-      for one in self.corrections
-      if one.recording == recording
-      and one.confidence >= least_confidence
-      and (add_missing or one.status != "probably missing")
+      for one in self.by_recording[recording]
+      if one.confidence >= least_confidence and (add_missing or one.status != "probably missing")
     ]
     for one in sorted(chosen, key=lambda one: one.new_s):
       times_s[one.label].append(one.new_s)

@@ -63,7 +63,7 @@ def before_after_figure(refined: Refined, recording_id: str):
   from matplotlib.figure import Figure
 
   (recording,) = (one for one in refined.recordings if one.id == recording_id)
-  own = [one for one in refined.corrections if one.recording == recording_id]
+  own = refined.by_recording[recording_id]
   start_s = _worst_stretch(own, recording.duration_s)
   stop_s = min(start_s + _SPAN_S, recording.duration_s)
   shown = [one for one in own if start_s <= one.new_s <= stop_s or start_s <= one.old_s <= stop_s]

@@ -183,7 +183,7 @@ def _class_row(refined: Refined, name: str) -> dict:
 
 
 def _recording_row(refined: Refined, id_: str) -> dict:
-  own = [one for one in refined.corrections if one.recording == id_]
+  own = refined.by_recording[id_]
   shifts_s = np.array([one.shift_s for one in own if np.isfinite(one.shift_s)])
   number = [one.id for one in refined.recordings].index(id_)
   counts = Counter(one.label for one in own if np.isfinite(one.old_s))

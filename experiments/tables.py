@@ -33,6 +33,7 @@ _SIZE = flags.DEFINE_string(
   "size", "cpu", "Piano tables: cpu, paper, modern or modern_causal; golf and digits: cpu or paper."
 )
 _NOISE_MS = flags.DEFINE_list("noise_ms", None, "Which columns of piano_misaligned, in ms; none for all.")
+_NOISE_FRAMES = flags.DEFINE_list("noise_frames", None, "Which columns of golf, 0 to 4; none for all.")
 _SPLITS = flags.DEFINE_list("splits", None, "Which test splits of golf, 1 to 4; none for all.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
@@ -53,11 +54,14 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"--size={_SIZE.value}: expected none, as --table={_TABLE.value} has one size")
   if _NOISE_MS.value and _TABLE.value != "piano_misaligned":
     raise app.UsageError(f"--noise_ms: expected none, as --table={_TABLE.value} has no such columns")
-  if _SPLITS.value and _TABLE.value != "golf":
-    raise app.UsageError(f"--splits: expected none, as --table={_TABLE.value} has none")
+  for flag in (_SPLITS, _NOISE_FRAMES):
+    if flag.value and _TABLE.value != "golf":
+      raise app.UsageError(f"--{flag.name}: expected none, as --table={_TABLE.value} has none")
   try:
     if _SPLITS.value:
       make = functools.partial(make, splits=[int(split) for split in _SPLITS.value])
+    if _NOISE_FRAMES.value:
+      make = functools.partial(make, noise_frames=[int(level) for level in _NOISE_FRAMES.value])
     if _NOISE_MS.value:
       make = functools.partial(make, noise_ms=[int(level_ms) for level_ms in _NOISE_MS.value])
     text = make(_DATA_DIR.value, workdir, _SEEDS.value, _JOBS.value, _STEPS.value)

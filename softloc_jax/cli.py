@@ -26,6 +26,12 @@ _FORMAT = click.option(
   help="Of the label files; may be given several times.",
 )
 _CLASSES = click.option("--classes", help="Labels that may occur, as A,B.  [default: those found]")
+_MODEL = click.option("--model", help="A network that comes with the package: drums (kick, snare, hi-hat).")
+_CHECKPOINT = click.option(
+  "--checkpoint",
+  type=click.Path(path_type=pathlib.Path),
+  help="Instead: workdir of a training (the folder that holds config.json and checkpoints/).",
+)
 _KIND = click.option(
   "--kind", type=click.Choice(["audio", "sensor"]), help="Of signal.  [default: by the files]"
 )
@@ -45,12 +51,8 @@ def cli(context: click.Context, debug: bool) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
-@click.option("--model", help="A network that comes with the package: drums (kick, snare, hi-hat).")
-@click.option(
-  "--checkpoint",
-  type=click.Path(path_type=pathlib.Path),
-  help="Instead: workdir of a training (the folder that holds config.json and checkpoints/).",
-)
+@_MODEL
+@_CHECKPOINT
 @click.option(
   "--out",
   type=click.Path(path_type=pathlib.Path),
@@ -80,7 +82,7 @@ def predict(debug, files, model, checkpoint, out, formats, overwrite, skip_exist
     if not planned:
       click.echo("nothing to do: all results exist")
       return
-    trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
+    trained = detector.chosen(model, checkpoint)
     for one in predict_files.with_progress(planned):
       found = trained.detect_file(one.source)
       for target in one.targets:
@@ -156,12 +158,8 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
 )
 @_KIND
 @_CLASSES
-@click.option("--model", help="Correct with a network that comes with the package instead of training.")
-@click.option(
-  "--checkpoint",
-  type=click.Path(path_type=pathlib.Path),
-  help="Correct with a training of yours that never saw these labels.",
-)
+@_MODEL
+@_CHECKPOINT
 @click.option(
   "--folds",
   type=click.IntRange(min=2),
@@ -185,7 +183,10 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.pass_obj
 def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
-  """Correct the labels of a FOLDER of recordings: new label files and a report; the old ones stay."""
+  """Correct the labels of a FOLDER of recordings: new label files and a report; the old ones stay.
+
+  Networks are trained for it, or one is given that never saw these labels.
+  """
   from softloc_jax.commands import refine_folder
 
   with _one_line_errors(debug):
@@ -207,26 +208,23 @@ def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=pathlib.Path))
 @_CLASSES
-@click.option("--model", help="Compare label times with what a network of the package hears.")
-@click.option(
-  "--checkpoint",
-  type=click.Path(path_type=pathlib.Path),
-  help="Compare them with what a training of yours hears.",
-)
+@_MODEL
+@_CHECKPOINT
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Compare times at all.")
 @click.option("--all", "show_all", is_flag=True, help="List the timing of every recording.")
 @click.pass_obj
 def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
-  """Examine a FOLDER of recordings and labels before training; exit code 1 if it cannot be used."""
+  """Examine a FOLDER of recordings and labels before training; exit code 1 if it cannot be used.
+
+  Label times are compared with sudden rises of sound or motion, or with what a network hears.
+  """
   from softloc_jax import detector
   from softloc_jax import doctor as examination
 
   with _one_line_errors(debug):
-    trained = None
-    if (model and checkpoint) or ((model or checkpoint) and not timing):
-      raise click.UsageError("expected a model, a checkpoint, or --no-timing: one of them")
-    if model or checkpoint:
-      trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
+    if (model or checkpoint) and not timing:
+      raise click.UsageError("expected a network to compare times with, or --no-timing")
+    trained = detector.chosen(model, checkpoint)
     found = examination.examine(folder, classes=_names(classes), trained=trained, timing=timing)
     click.echo(examination.as_text(found, show_all=show_all))
   if not found.is_usable:

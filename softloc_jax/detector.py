@@ -103,6 +103,19 @@ def read_workdir(workdir: str | os.PathLike, *, replica: int = 0) -> pretrained.
   return pretrained.Trained(config, network, variables, notes["calibration"][replica])
 
 
+def chosen(model: str | None, checkpoint: str | os.PathLike | None) -> Detector | None:
+  """The network that a command names: one of the package, or of a training; None for neither.
+
+  Raises:
+    FileNotFoundError, ValueError: both are given, or there is no such network.
+  """
+  if model is not None and checkpoint is not None:
+    raise ValueError("expected either a model or a checkpoint")
+  if model is not None:
+    return Detector.pretrained(model)
+  return None if checkpoint is None else Detector.from_workdir(checkpoint)
+
+
 class Detector:
   """Finds events with a trained network: `Detector.from_workdir(DIR)` or `Detector.pretrained("drums")`."""
 

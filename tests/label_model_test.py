@@ -34,10 +34,10 @@ def make_track(labels_s, detections_s, confidence=None, *, duration_s=None, **fi
 
 
 def brute_force(model, track):
-  """Weight of every pairing that keeps the order: probability of each pair `[N, M]`, and the best pairing."""
+  """Probability of each pair `[N, M]`, and the weight of every pairing that keeps the order."""
   num_labels, num_detections = len(track.labels_s), len(track.detections_s)
   labelled = model.labelled(track.confidence)
-  total, pairs, best = 0.0, np.zeros((num_labels, num_detections)), (-1.0, ())
+  total, pairs, weights = 0.0, np.zeros((num_labels, num_detections)), {}
   for size in range(min(num_labels, num_detections) + 1):
     for chosen in itertools.combinations(range(num_labels), size):
       for partners in itertools.combinations(range(num_detections), size):
@@ -49,8 +49,8 @@ def brute_force(model, track):
           weight *= labelled[j] * math.exp(-0.5 * z * z) / (std * math.sqrt(2 * math.pi))
         total += weight
         pairs[list(chosen), list(partners)] += weight
-        best = max(best, (weight, tuple(zip(chosen, partners, strict=True))))
-  return pairs / total, dict(best[1])
+        weights[tuple(zip(chosen, partners, strict=True))] = weight
+  return pairs / total, weights
 
 
 def dense(pairing, num_detections):
@@ -74,11 +74,12 @@ def test_pairs_are_as_probable_as_all_pairings_say(seed):
     for num_detections in rng.integers(0, 6, 3)
   ]
   for track, pairing in zip(tracks, label_model.pair(MODEL, tracks), strict=True):
-    expected, best = brute_force(MODEL, track)
+    expected, weights = brute_force(MODEL, track)
     found = dense(pairing, len(track.detections_s))
     np.testing.assert_allclose(found, expected, atol=1e-3)  # pairs beyond five sigmas are left out
     np.testing.assert_allclose(pairing.labelled(len(track.detections_s)), expected.sum(0), atol=1e-3)
-    assert pairing.detection.tolist() == [best.get(i, -1) for i in range(len(track.labels_s))]
+    found = tuple((i, int(j)) for i, j in enumerate(pairing.detection) if j >= 0)
+    assert weights[found] >= (1 - 1e-3) * max(weights.values())  # ties are broken by a hair
 
 
 def test_a_detection_is_paired_once():

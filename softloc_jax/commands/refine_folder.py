@@ -73,8 +73,6 @@ def refine_folder(
   folder, out = pathlib.Path(folder), pathlib.Path(out)
   train_folder.check_apart(folder, out)
   has_network = model is not None or checkpoint is not None
-  if model is not None and checkpoint is not None:
-    raise ValueError("expected either a model or a checkpoint")
   given = {"kind": kind, "folds": folds, "steps": steps, "min_gap_ms": min_gap_ms}
   unused = [name for name, value in given.items() if value is not None]
   if has_network and unused:
@@ -87,10 +85,8 @@ def refine_folder(
   if not overwrite:
     ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
     refine_report.check_targets(refine_report.targets(out, ids, formats))
-  trained, config = None, None
-  if has_network:
-    trained = detector.Detector.pretrained(model) if model else detector.Detector.from_workdir(checkpoint)
-  else:
+  trained, config = detector.chosen(model, checkpoint), None
+  if trained is None:
     settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
     softness_s = 0.1 if softness_ms is None else softness_ms / 1000
     kind = kind or train_folder.kind_of(folder)

@@ -12,7 +12,7 @@ import sys
 
 from absl import app, flags, logging
 
-from experiments import digits_table, drums_table, ecg_table, golf_table, piano_tables, refine_table
+from experiments import digits_table, drums_table, ecg_table, golf_table, noise_board, piano_tables, refine_table
 
 TABLES = {
   "ecg": ecg_table.make,
@@ -23,11 +23,15 @@ TABLES = {
   "digits": digits_table.make,
   "refine_ecg": refine_table.make_ecg,
   "refine_piano": refine_table.make_piano,
+  "noise_board": noise_board.make,
 }
 SIZED = ("piano_counts", "piano_misaligned", "golf", "digits")
 
 _TABLE = flags.DEFINE_enum("table", None, list(TABLES), "Which table.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the table's data set.")
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "Folder of the table's data set; of noise_board, folder of data sets, or none."
+)
+_TASKS = flags.DEFINE_list("tasks", None, "Which of noise_board: drums, ecg, steps, piano; none for all.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/tables", "Where the trainings and the table go.")
 _SIZE = flags.DEFINE_string(
   "size", "cpu", "Piano tables: cpu, paper, modern or modern_causal; golf and digits: cpu or paper."
@@ -57,7 +61,13 @@ def main(argv: list[str]) -> None:
   for flag in (_SPLITS, _NOISE_FRAMES):
     if flag.value and _TABLE.value != "golf":
       raise app.UsageError(f"--{flag.name}: expected none, as --table={_TABLE.value} has none")
+  if _TASKS.value and _TABLE.value != "noise_board":
+    raise app.UsageError(f"--tasks: expected none, as --table={_TABLE.value} has one")
+  if _DATA_DIR.value is None and _TABLE.value != "noise_board":
+    raise app.UsageError(f"--data_dir is missing: the folder of the data set of --table={_TABLE.value}")
   try:
+    if _TASKS.value:
+      make = functools.partial(make, only=_TASKS.value)
     if _SPLITS.value:
       make = functools.partial(make, splits=[int(split) for split in _SPLITS.value])
     if _NOISE_FRAMES.value:
@@ -72,5 +82,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["table", "data_dir"])
+  flags.mark_flag_as_required("table")
   app.run(main)

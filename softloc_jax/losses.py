@@ -1,7 +1,7 @@
 """Losses for instantaneous events, all with one signature.
 
 `loss(logits, target, *, ..., where=None, reduce_fn=jnp.mean)`: `logits` are
-`[..., T, C]`, the target is frame labels `[..., T, C]` (or counts `[..., C]`), and
+`[..., T, C]`, the target is frame labels `[..., T, C]` (or counts `[..., C]` or intervals of them), and
 `where` is `[..., T]`, True where a frame is real. Frame losses are summed over time,
 so that a term does not change weight with the length of the window, and reduced over
 batch and class by `reduce_fn`; `reduce_fn=None` keeps one value per sequence and class,
@@ -58,6 +58,39 @@ def count_nll(
   logits, where = _prepare(logits, where)
   log_prob = poisson_binomial.log_prob(
     jnp.moveaxis(logits, -1, -2), counts, where=where[..., None, :], max_count=max_count, method=method
+  )
+  return _reduce(-log_prob, where, reduce_fn)
+
+
+def count_interval_nll(
+  logits: ArrayLike,
+  intervals: ArrayLike,
+  *,
+  max_count: int,
+  where: ArrayLike | None = None,
+  reduce_fn: ReduceFn = jnp.mean,
+) -> Array:
+  """Negative log-likelihood of a number of events that is known roughly: "three to five", "at least one".
+
+  Args:
+    logits: `[..., T, C]`.
+    intervals: `[..., C, 2]` least and largest number of events. A largest of `max_count` or more means "or
+      more", so that 0 to `max_count` says nothing and costs nothing.
+    max_count: the last bin of the count distribution (L14).
+    where: `[..., T]`.
+    reduce_fn: how to reduce `[..., C]`.
+
+  Returns:
+    The reduced loss; where both ends are equal, that of `count_nll`. An interval that holds no possible
+    count costs `+inf` with a zero gradient.
+
+  >>> count_interval_nll(jnp.zeros((3, 1)), jnp.array([[1, 3]]), max_count=3).round(4)  # 7 of 8 outcomes
+  Array(0.1335, dtype=float32)
+  """
+  logits, where = _prepare(logits, where)
+  low, high = jnp.moveaxis(jnp.asarray(intervals), -1, 0)
+  log_prob = poisson_binomial.log_interval_prob(
+    jnp.moveaxis(logits, -1, -2), low, high, where=where[..., None, :], max_count=max_count
   )
   return _reduce(-log_prob, where, reduce_fn)
 

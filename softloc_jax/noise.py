@@ -1,4 +1,4 @@
-"""Label misalignment: moves event times at random, by a seed, and says what it did."""
+"""Label misalignment: moves event times, at random by a seed or all alike, and says what it did."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from softloc_jax.data.recording import Recording
 
-KINDS = ("normal", "binary", "skewed", "rounded")
+KINDS = ("normal", "binary", "skewed", "rounded", "constant")
 
 # Shape of the skew-normal law; negative: most labels are a little late and a few far too early.
 SKEWNESS_ALPHA = -2.0
@@ -30,7 +30,9 @@ class Misaligned(NamedTuple):
 
 
 def _shifts(rng: np.random.Generator, size: int, kind: str) -> np.ndarray:
-  """Random shifts of mean 0 and standard deviation 1, `[size]`."""
+  """Random shifts of mean 0 and standard deviation 1, `[size]`; "constant" is 1 and not random."""
+  if kind == "constant":
+    return np.ones(size)
   if kind == "binary":
     return rng.choice([-1.0, 1.0], size)
   if kind != "skewed":
@@ -53,7 +55,7 @@ def misalign(
 ) -> Misaligned:
   """Moves each event independently at random.
 
-  All kinds have mean 0 and standard deviation `scale_s`, so that a level means the same for each:
+  All kinds but the last have mean 0 and standard deviation `scale_s`, so that a level means the same for each:
 
   - "normal": `N(0, scale_s^2)`;
   - "binary": `scale_s` early or late, with equal probability;
@@ -61,13 +63,14 @@ def misalign(
     shift of all labels is a constant offset, which no loss can tell from the truth: left in, it would be
     scored as if it were the effect of skewness;
   - "rounded": the normal shift rounded to a whole number of frames (halves to even), for data labelled by
-    frame. Rounding adds about `1 / (12 frame_rate_hz^2)` to the variance.
+    frame. Rounding adds about `1 / (12 frame_rate_hz^2)` to the variance;
+  - "constant": every event is `scale_s` late. No loss can tell that from the truth.
 
   Args:
     rng: source of randomness.
     times_s: event times in seconds, `[num_events]`, in any order.
     kind: one of `KINDS`.
-    scale_s: standard deviation in seconds; 0 moves nothing.
+    scale_s: standard deviation in seconds, or the constant; 0 moves nothing.
     duration_s: length of the recording; events stay between 0 and this. None has no upper end.
     frame_rate_hz: frames per second, for "rounded" only.
 

@@ -13,11 +13,23 @@ from softloc_jax import losses
 # loss(logits, batch, step) -> one value per sequence and class, [B, C]
 Objective = Callable[[Array, dict[str, Array], Array], Array]
 
+# What is known of the events of a class in a crop, `batch["supervision"]` of the loss "mixed".
+UNLABELLED, EXACT, JITTERED, COUNTED = range(4)
+
 # What each loss takes from the config, beside its name. `_s` durations become frames.
 ARGUMENTS = {
   "count_nll": ("max_count",),
   "soft_localization": ("softness_s",),
   "softloc": (
+    "softness_s",
+    "max_count",
+    "smoothing_weight",
+    "alpha_low",
+    "alpha_high",
+    "ramp_start",
+    "ramp_end",
+  ),
+  "mixed": (
     "softness_s",
     "max_count",
     "smoothing_weight",
@@ -75,8 +87,9 @@ def from_config(config: Any, *, frame_rate_hz: float, num_steps: int) -> Objecti
     )
   if name == "softmax_cross_entropy":
     return _softmax_cross_entropy(**arguments)
-  if name == "softloc":
-    return _softloc(arguments, frames["softness"], num_steps)
+  if name in ("softloc", "mixed"):
+    about_right = _softloc(arguments, frames["softness"], num_steps)
+    return about_right if name == "softloc" else _mixed(about_right, arguments["max_count"])
   loss = getattr(losses, name)
   return lambda logits, batch, step: loss(
     logits, batch["labels"], where=batch["where"], reduce_fn=None, **arguments, **frames
@@ -125,6 +138,28 @@ def _softloc(arguments: dict[str, float], softness: float, num_steps: int) -> Ob
       counts=batch["counts"],
       where=batch["where"],
       reduce_fn=None,
+    )
+
+  return objective
+
+
+def _mixed(about_right: Objective, max_count: int) -> Objective:
+  """Each class of each sequence by what is known of it: all are likelihoods, or stand for one.
+
+  Exact times: cross entropy. Times that are about right: SoftLoc. Counts: that they lie in their interval.
+  """
+
+  def objective(logits: Array, batch: dict[str, Array], step: Array) -> Array:
+    shared = {"where": batch["where"], "reduce_fn": None}
+    known = batch["supervision"]
+    # What does not apply must not be infinite either, as its gradient would be no number.
+    intervals = jnp.where((known == COUNTED)[..., None], batch["count_interval"], jnp.array([0, max_count]))
+    counted = losses.count_interval_nll(logits, intervals, max_count=max_count, **shared)
+    exact = losses.cross_entropy(logits, batch["labels"], **shared)
+    return jnp.select(
+      [known == EXACT, known == JITTERED, known == COUNTED],
+      [exact, about_right(logits, batch, step), counted],
+      0.0,
     )
 
   return objective

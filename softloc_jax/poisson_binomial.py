@@ -192,7 +192,7 @@ def log_interval_prob(
   bins = jnp.arange(max_count + 1)
   low, high = (jnp.asarray(bound)[..., None] for bound in (low, high))
   possible = (low <= high) & (low <= jnp.sum(where, axis=-1, keepdims=True))
-  inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & possible & jnp.isfinite(pmf)
+  inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & possible & (pmf != -jnp.inf)
   # A logsumexp over -inf alone has a NaN gradient: it sees the finite stand-in instead.
   total = jax.nn.logsumexp(jnp.where(inside, pmf, _LOG_ZERO), axis=-1)
   return jnp.where(inside.any(axis=-1), total, -jnp.inf)

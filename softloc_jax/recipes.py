@@ -9,7 +9,13 @@ import numpy as np
 
 from softloc_jax.data.recording import Recording
 
-MISALIGNED_LOSSES = ("softloc", "soft_localization", "one_sided_smoothing", "cross_entropy")
+MISALIGNED_LOSSES = (
+  "softloc",
+  "soft_localization",
+  "one_sided_smoothing",
+  "cross_entropy",
+  "shift_tolerant",
+)
 KINDS = ("audio", "sensor")
 
 
@@ -91,6 +97,7 @@ def set_misaligned_loss(
       "soft_localization": softness,
       "one_sided_smoothing": softness,
       "cross_entropy": {"positive_weight": 1.0},
+      "shift_tolerant": {"tolerance_s": softness_s, "positive_weight": 1.0},
       "widened_cross_entropy": {"width_s": width_s},
       "soft_bootstrap": {"beta": 0.95},
     }[name]
@@ -101,6 +108,7 @@ def set_misaligned_loss(
     config.decode.method, config.decode.softness_s = "peak_pick", softness_s
   elif name in (
     "cross_entropy",
+    "shift_tolerant",
     "widened_cross_entropy",
     "soft_bootstrap",
   ):  # its frames are probabilities of their own, not shares of an event's mass

@@ -40,6 +40,14 @@ def naive_count_nll(logits, counts, max_count):
   return np.array([-logsumexp(log_probs[found == k, c]) for c, k in enumerate(wanted)])
 
 
+def naive_count_interval_nll(logits, intervals, max_count):
+  low, high = intervals.T
+  counts = np.arange(max_count + 1)
+  each = np.array([naive_count_nll(logits, np.full(len(low), k), max_count) for k in counts])  # [K, C]
+  inside = (counts[:, None] >= np.minimum(low, max_count)) & (counts[:, None] <= high)
+  return -logsumexp(np.where(inside, -each, -np.inf), axis=0)
+
+
 def naive_soft_localization(logits, labels, softness):
   return np.square(naive_smooth(expit(logits), softness) - naive_smooth(labels, softness)).sum(0)
 
@@ -104,6 +112,10 @@ class Case(NamedTuple):
   naive: Callable
 
   @property
+  def is_counted(self):
+    return self.target in ("counts", "intervals")
+
+  @property
   def bound(self):
     return functools.partial(self.loss, **self.arguments)
 
@@ -111,6 +123,12 @@ class Case(NamedTuple):
 CASES = {
   "count_nll": Case(losses.count_nll, {"max_count": NUM_FRAMES}, "counts", naive_count_nll),
   "count_nll, last bin": Case(losses.count_nll, {"max_count": 2}, "counts", naive_count_nll),
+  "count_interval_nll": Case(
+    losses.count_interval_nll, {"max_count": NUM_FRAMES}, "intervals", naive_count_interval_nll
+  ),
+  "count_interval_nll, last bin": Case(
+    losses.count_interval_nll, {"max_count": 2}, "intervals", naive_count_interval_nll
+  ),
   "soft_localization": Case(losses.soft_localization, {"softness": 1.5}, "labels", naive_soft_localization),
   "softloc": Case(
     losses.softloc,
@@ -140,7 +158,7 @@ every_loss = pytest.mark.parametrize("name", CASES)
 
 class Batch(NamedTuple):
   logits: np.ndarray  # [3, T, C], one class more for a softmax
-  target: np.ndarray  # [3, T, C] or [3, C]
+  target: np.ndarray  # [3, T, C], [3, C] or [3, C, 2]
   where: np.ndarray  # [3, T]
 
 
@@ -154,7 +172,11 @@ def make_batch(name, seed=0):
   labels *= where[..., None]
   num_logits = 3 if CASES[name].target == "one-hot" else 2
   logits = generator.normal(0, 2, (3, NUM_FRAMES, num_logits)).astype(np.float32)
-  return Batch(logits, labels.sum(1) if CASES[name].target == "counts" else labels, where)
+  counts = labels.sum(1)
+  at_least = np.maximum(counts - generator.integers(0, 3, counts.shape), 0)
+  at_most = np.where(generator.random(counts.shape) < 0.3, 99, counts + generator.integers(0, 3, counts.shape))
+  targets = {"counts": counts, "intervals": np.stack([at_least, at_most], axis=-1)}
+  return Batch(logits, targets.get(CASES[name].target, labels), where)
 
 
 def fill(name, batch, values, *, real):
@@ -162,7 +184,7 @@ def fill(name, batch, values, *, real):
   spots = batch.where if real else ~batch.where
   logits = np.where(spots[..., None], np.resize(np.float32(values), batch.logits.shape), batch.logits)
   target = batch.target
-  if not real and CASES[name].target != "counts":
+  if not real and not CASES[name].is_counted:
     target = np.where(spots[..., None], np.resize(np.float32(values), target.shape), target)
   return Batch(logits, target, batch.where)
 
@@ -197,7 +219,7 @@ def test_definition(name):
   values, _ = compiled(name)(*batch)
   assert values.shape == (3, batch.logits.shape[-1])
   for found, logits, target, length in zip(values, batch.logits, batch.target, LENGTHS, strict=True):
-    target = target if case.target == "counts" else target[:length].astype(np.float64)
+    target = target if case.is_counted else target[:length].astype(np.float64)
     expected = case.naive(logits[:length].astype(np.float64), target, **case.arguments)
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-7)
 
@@ -208,7 +230,7 @@ def test_same_value_however_it_is_called(name):
   loss, batch = CASES[name].bound, make_batch(name)
   expected, gradient = compiled(name)(*batch)
   crop = LENGTHS[1]
-  cropped_target = batch.target[1] if CASES[name].target == "counts" else batch.target[1, :crop]
+  cropped_target = batch.target[1] if CASES[name].is_counted else batch.target[1, :crop]
 
   @jax.jit
   def calls(logits, target, where):
@@ -221,7 +243,7 @@ def test_same_value_however_it_is_called(name):
       "cropped": jax.value_and_grad(loss)(logits[1, :crop], jnp.asarray(cropped_target)),
     }
 
-  target = batch.target if CASES[name].target == "counts" else batch.target > 0
+  target = batch.target if CASES[name].is_counted else batch.target > 0
   found = calls(batch.logits, target, batch.where)
   np.testing.assert_allclose(found["reduced"], [expected.max(), expected.sum()], rtol=1e-5)
   np.testing.assert_allclose(found["mapped"], expected, rtol=1e-5)
@@ -238,7 +260,7 @@ def test_same_value_however_it_is_called(name):
 def test_padding_may_hold_anything(name):
   batch = make_batch(name)
   holes = batch._replace(where=batch.where & (np.random.default_rng(1).random(batch.where.shape) < 0.8))
-  if CASES[name].target != "counts":
+  if not CASES[name].is_counted:
     holes = holes._replace(target=holes.target * holes.where[..., None])
   for masked in (batch, holes):
     expected, gradient = compiled(name)(*masked)
@@ -284,7 +306,8 @@ def test_classes_do_not_touch_each_other(name):
   expected, gradient = compiled(name)(*batch)
   other = make_batch(name, seed=5)
   logits, target = batch.logits.copy(), batch.target.copy()
-  logits[..., 1], target[..., 1] = other.logits[..., 1], other.target[..., 1]
+  second = (..., 1, slice(None)) if CASES[name].target == "intervals" else (..., 1)
+  logits[..., 1], target[second] = other.logits[..., 1], other.target[second]
   values, gradients = compiled(name)(logits, target, batch.where)
   np.testing.assert_array_equal(values[:, 0], expected[:, 0])
   np.testing.assert_array_equal(gradients[..., 0], gradient[..., 0])
@@ -296,10 +319,10 @@ def test_extreme_logits_have_finite_losses_and_gradients(name):
   batch = make_batch(name)
   patterns = [[1e4], [-1e4], [1e4, -1e4], [1e4, 0, -1e4, 1e-4, 100], [-1e4, 30, 88.8, -104, 1e4, 17]]
   targets = [batch.target]
-  if CASES[name].target == "counts":
-    targets = [
-      np.broadcast_to(np.array(count)[:, None], (3, 2)) for count in ([0, 0, 0], LENGTHS, [11, 1, 8])
-    ]
+  if CASES[name].is_counted:
+    counts = [np.broadcast_to(np.array(each)[:, None], (3, 2)) for each in ([0, 0, 0], LENGTHS, [11, 1, 8])]
+    is_interval = CASES[name].target == "intervals"
+    targets = [np.stack([each, each], axis=-1) if is_interval else each for each in counts]
   for pattern, target in itertools.product(patterns, targets):
     values, gradients = compiled(name)(fill(name, batch, pattern, real=True).logits, target, batch.where)
     assert np.isfinite(values).all(), (pattern, target)

@@ -10,6 +10,7 @@
 
 Columns are separated by tabs, commas or blanks, whichever the first line shows. A file with a header and
 nothing else says that there are no events; an empty file is refused, since it may as well be a lost one.
+Tables of counts are read by `count_tables`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import count_tables, midi_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
 
@@ -109,6 +110,8 @@ def _split_fields(path: pathlib.Path, lines: list[str]) -> list[list[str]]:
 
 def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) -> dict[str, int]:
   """Role -> column, where "width" is the number of columns."""
+  if names == count_tables.HEADER:
+    raise ValueError(f"{path}: holds counts of windows ({','.join(names)}); expected times of events")
   if names == _MAPS_HEADER:
     return {"time": 0, "pitch": 2, "width": 3}
   columns = {name: names.index(name) for name in ("time", "label", "confidence") if name in names}

@@ -1,7 +1,8 @@
 """Your own data: a folder of signals, each with a sidecar file of its events.
 
 A signal is a wav, flac, ogg, mp3, npz or csv file (`signal_files`), its sidecar a csv, tsv, txt, jams, mid
-or midi file (`event_files`) of the same stem, either beside it or in a folder `annotations/` or `labels/`:
+or midi file of events (`event_files`) or a table of counts (`count_tables`) of the same stem, either beside
+it or in a folder `annotations/` or `labels/`:
 
     clip.wav            data/clip.wav                 audio/kit1/clip.wav
     clip.csv            data/labels/clip.csv          annotations/kit1/clip.csv
@@ -10,8 +11,9 @@ A csv file is a sidecar, and a signal only where no other signal beside it has i
 its sidecar: one beside it with another extension, or one in `annotations/` or `labels/`.
 
 The id of a recording is its path within the folder, without extension and with "/" written as "__":
-`kit1__clip`. Hidden files are not read, nor are event files named README, LICENSE, metadata or split that
-belong to no signal.
+`kit1__clip`. Hidden files are not read, nor are event files named README, LICENSE, metadata, split or
+supervision that belong to no signal. `split.csv` may say which recordings train and test (`splits`), and
+`supervision.csv` how far times may be trusted (`supervision`).
 """
 
 from __future__ import annotations
@@ -25,17 +27,16 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax.data import event_files, signal_files
-from softloc_jax.data.recording import Recording, validate
+from softloc_jax.data import count_tables, event_files, signal_files, supervision
+from softloc_jax.data.recording import TIME_RESOLUTION_S, Recording, validate
 from softloc_jax.data.splits import assign_ids, listing, read_split
 
 MISSING = ("error", "unlabelled", "empty")
 SPLIT_FILE = "split.csv"
 
 _LABEL_FOLDERS = ("annotations", "labels")
-NOT_SIDECARS = ("readme", "license", "metadata", "split")
-# Tables hold times with 6 decimals: an event at the very end may be written as just beyond it.
-_TIME_RESOLUTION_S = 1e-6
+NOT_SIDECARS = ("readme", "license", "metadata", "split", "supervision")
+_TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +94,16 @@ def load(
   pairs, orphans = _select(folder, pairs, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
-  events = {pair.id: _read_sidecar(folder, pair, classes, class_map) for pair in pairs}
+  tables = {pair.id: _read_sidecar(folder, pair, classes, class_map) for pair in pairs}
   if classes is None and class_map is not None:
     classes = [name for name in dict.fromkeys(class_map.values()) if name is not None]
   if classes is None:
-    classes = sorted({label for found in events.values() if found is not None for label in found})
+    classes = sorted({label for one in tables.values() if one for label in (*one.events, *one.counted)})
   if missing == "unlabelled" and not classes:
     raise ValueError(f"{folder}: no label found; expected classes=... to say what is unlabelled")
-  return [_read_recording(folder, pair, events[pair.id], classes, missing, mono) for pair in pairs]
+  recordings = [_read_recording(folder, pair, tables[pair.id], classes, missing, mono) for pair in pairs]
+  rules = folder / supervision.FILE
+  return supervision.apply(supervision.read_rules(rules), recordings) if rules.exists() else recordings
 
 
 def find(
@@ -237,41 +240,66 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
     )
 
 
-def _read_sidecar(folder, pair, classes, class_map) -> dict[str, np.ndarray] | None:
-  """Class -> times of one recording; None where there is no sidecar."""
+def _read_sidecar(folder, pair, classes, class_map) -> count_tables.Table | None:
+  """What is known of one recording, by class; None where there is no sidecar."""
   if not pair.sidecars:
     return None
   path = folder / pair.sidecars[0]
-  merged: dict[str, list[np.ndarray]] = {}
-  for label, times_s in event_files.read_events(path).items():
-    if class_map is not None and label not in class_map:
-      raise ValueError(f"{path}: label {label!r} is not in class_map; expected {', '.join(class_map)}")
-    name = label if class_map is None else class_map[label]
-    if name is None:
-      continue
-    if classes is not None and name not in classes:
-      raise ValueError(
-        f"{path}: unknown label {label!r}; expected one of {', '.join(classes)}"
-        f" (class_map=... renames or drops labels)"
-      )
-    merged.setdefault(name, []).append(times_s)
-  return {name: np.sort(np.concatenate(times)) for name, times in merged.items()}
+  table = read_labels(path)
+  renamed = {label: _class_of(path, label, classes, class_map) for label in (*table.events, *table.counted)}
+  times: dict[str, list[np.ndarray]] = {}
+  for label, times_s in table.events.items():
+    times.setdefault(renamed[label], []).append(times_s)
+  counted = {renamed[label]: windows for label, windows in table.counted.items()}
+  kept = [renamed[label] for label in table.counted if renamed[label] is not None]
+  if len(set(kept)) < len(kept):
+    raise ValueError(f"{path}: class_map makes one class of several that were counted, {', '.join(kept)}")
+  events = {name: np.sort(np.concatenate(found)) for name, found in times.items() if name is not None}
+  return table._replace(events=events, counted={k: v for k, v in counted.items() if k is not None})
 
 
-def _read_recording(folder, pair, events, classes, missing, mono) -> Recording:
+def read_labels(path: str | os.PathLike) -> count_tables.Table:
+  """What a sidecar knows of a recording: times, or counts, or some of each.
+
+  Raises:
+    FileNotFoundError, ValueError, ImportError: as `event_files.read_events` and `count_tables.read_counts`.
+  """
+  path = pathlib.Path(path)
+  if path.suffix.lower() in _TABLES and count_tables.is_count_table(path):
+    return count_tables.read_counts(path)
+  return count_tables.Table(event_files.read_events(path), {}, is_whole=True)
+
+
+def _class_of(path: pathlib.Path, label: str, classes, class_map) -> str | None:
+  """The class that a label of a file stands for; None where it is to be left out."""
+  if class_map is not None and label not in class_map:
+    raise ValueError(f"{path}: label {label!r} is not in class_map; expected {', '.join(class_map)}")
+  name = label if class_map is None else class_map[label]
+  if name is not None and classes is not None and name not in classes:
+    raise ValueError(
+      f"{path}: unknown label {label!r}; expected one of {', '.join(classes)}"
+      f" (class_map=... renames or drops labels)"
+    )
+  return name
+
+
+def _read_recording(folder, pair, table, classes, missing, mono) -> Recording:
   """Reads the signal and puts the two together."""
   path = folder / pair.signal
   signal, rate_hz = signal_files.read_signal(path, mono=mono)
-  labelled = dict.fromkeys(classes, events is not None or missing != "unlabelled")
-  times = {name: (events or {}).get(name, np.zeros(0)) for name in classes}
+  labelled = dict.fromkeys(classes, table is not None or missing != "unlabelled")
+  times = {name: table.events.get(name, np.zeros(0)) if table else np.zeros(0) for name in classes}
   duration_s = len(signal) / rate_hz
   for name, times_s in times.items():
-    at_end = (times_s > duration_s) & (times_s <= duration_s + _TIME_RESOLUTION_S)
+    at_end = (times_s > duration_s) & (times_s <= duration_s + TIME_RESOLUTION_S)
     times[name] = np.where(at_end, duration_s, times_s)
-  recording = Recording(pair.id, signal, rate_hz, times, labelled)
+  counted = table.until(duration_s) if table else {}
+  if table and not table.is_whole:
+    labelled |= {name: name in table.events for name in classes}
+  recording = Recording(pair.id, signal, rate_hz, times, labelled, counted)
   try:
     validate(recording, classes)
   except ValueError as error:
-    sidecar = f" (events in {pair.sidecars[0]})" if pair.sidecars else ""
+    sidecar = f" (labels in {pair.sidecars[0]})" if pair.sidecars else ""
     raise ValueError(f"{path}{sidecar}: {error}") from error
   return recording

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 
+# Tables hold times with 6 decimals: what is at the very end may be written as just beyond it.
+TIME_RESOLUTION_S = 1e-6
+
+
+class CountedWindow(NamedTuple):
+  """A stretch of a recording of which somebody said how many events of a class it holds.
+
+  Attributes:
+    start_s, end_s: from and to, in seconds; an event at the start is in it, one at the end is not.
+    low: the least number of events.
+    high: the largest; None where there may be more.
+  """
+
+  start_s: float
+  end_s: float
+  low: int
+  high: int | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-  """One recording with its event times.
+  """One recording with what is known of its events.
 
   Attributes:
     id: unique name within its data set; predictions are written as `<id>.csv`.
@@ -18,8 +38,11 @@ class Recording:
     sample_rate_hz: samples per second; sample `n` is at `n / sample_rate_hz` s.
     events: class name -> sorted event times in seconds.
     labelled: class name -> whether this recording was annotated for the class
-      at all. A class that is missing here counts as labelled; a class that is
-      not labelled takes no part in the loss nor in the scores.
+      with times at all. A class that is missing here counts as labelled; a class that is
+      not labelled takes no part in the scores, nor, unless it is counted, in the loss.
+    counted: class name -> windows whose events were counted, by their start, none overlapping another. A
+      class has times or counts, not both.
+    exact: classes whose times are exact, rather than about right; only the loss "mixed" goes by it.
   """
 
   id: str
@@ -27,6 +50,8 @@ class Recording:
   sample_rate_hz: float
   events: Mapping[str, np.ndarray]
   labelled: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+  counted: Mapping[str, Sequence[CountedWindow]] = dataclasses.field(default_factory=dict)
+  exact: frozenset[str] = frozenset()
 
   @property
   def duration_s(self) -> float:
@@ -42,7 +67,7 @@ class Recording:
     return bool(self.labelled.get(label, True))
 
   def first_seconds(self, duration_s: float) -> Recording:
-    """The recording up to a time, with the events before it; whole if it is no longer than that.
+    """The recording up to a time, with what is known before it; whole if it is no longer than that.
 
     >>> click = Recording("click", np.zeros(8), 4.0, {"hit": np.array([0.5, 1.5])})
     >>> click.first_seconds(1.0).signal.shape, click.first_seconds(1.0).events
@@ -51,7 +76,11 @@ class Recording:
     if duration_s >= self.duration_s:
       return self
     events = {label: self.times_s(label)[self.times_s(label) < duration_s] for label in self.events}
-    return self.replace(signal=self.signal[: round(duration_s * self.sample_rate_hz)], events=events)
+    counted = {
+      label: [one for one in windows if one.end_s <= duration_s] for label, windows in self.counted.items()
+    }
+    signal = self.signal[: round(duration_s * self.sample_rate_hz)]
+    return self.replace(signal=signal, events=events, counted=counted)
 
   def replace(self, **changes) -> Recording:
     """A copy with some fields changed."""
@@ -67,8 +96,9 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
 
   Raises:
     ValueError: an empty signal, NaN or infinity in it, a sample rate that is
-      not positive, an event outside the recording, or an unknown label. The
-      message names the recording, the value and what was expected.
+      not positive, an event or counted window outside the recording, windows of a class
+      that overlap, a class with both, or an unknown label. The message names the
+      recording, the value and what was expected.
   """
   name = f"recording {recording.id!r}"
   signal = recording.signal
@@ -80,9 +110,14 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
     raise ValueError(f"{name}: sample rate is {recording.sample_rate_hz} Hz; expected a positive number")
   if signal.dtype != np.uint8:  # which is never NaN
     _check_finite(name, np.asarray(signal), recording.sample_rate_hz)
-  for label, times_s in recording.events.items():
+  for label in (*recording.events, *recording.counted, *recording.exact):
     if classes is not None and label not in classes:
       raise ValueError(f"{name}: unknown label {label!r}; expected one of {', '.join(classes)}")
+  for label, windows in recording.counted.items():
+    if len(recording.times_s(label)):
+      raise ValueError(f"{name}: class {label!r} has times and counts; expected one kind of label")
+    _check_windows(f"{name}, class {label!r}", windows, recording.duration_s)
+  for label, times_s in recording.events.items():
     times_s = np.asarray(times_s, dtype=np.float64)
     outside = ~((times_s >= 0) & (times_s <= recording.duration_s))  # NaN counts as outside
     if outside.any():
@@ -90,6 +125,19 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
         f"{name}: event {label!r} at {times_s[outside][0]:.3f} s lies outside the recording"
         f" (0 to {recording.duration_s:.3f} s)"
       )
+
+
+def _check_windows(name: str, windows: Sequence[CountedWindow], duration_s: float) -> None:
+  end_s = 0.0
+  for one in windows:
+    shown = f"the window from {one.start_s:.3f} to {one.end_s:.3f} s"
+    if not 0 <= one.start_s < one.end_s <= duration_s + TIME_RESOLUTION_S:
+      raise ValueError(f"{name}: {shown} does not lie in the recording (0 to {duration_s:.3f} s)")
+    if one.start_s < end_s:
+      raise ValueError(f"{name}: {shown} overlaps the one before, which ends at {end_s:.3f} s")
+    if one.low < 0 or (one.high is not None and one.high < one.low):
+      raise ValueError(f"{name}: {shown} holds {one.low} to {one.high} events; expected 0 <= low <= high")
+    end_s = one.end_s
 
 
 def _check_finite(name: str, signal: np.ndarray, sample_rate_hz: float) -> None:

@@ -82,7 +82,7 @@ def test_bad_arguments(tmp_path, kwargs, message):
 
 def test_event_outside_the_recording(tmp_path):
   make_clip(tmp_path, "time,label\n4.5,KD\n")
-  with pytest.raises(ValueError, match=r"clip\.npz \(events in clip\.csv\): .*'KD' at 4\.500 s lies outside"):
+  with pytest.raises(ValueError, match=r"clip\.npz \(labels in clip\.csv\): .*'KD' at 4\.500 s lies outside"):
     folder.load(tmp_path)
 
 

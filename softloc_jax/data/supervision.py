@@ -1,0 +1,108 @@
+"""How far the times of one's own recordings may be trusted, by recording and class: `supervision.csv`.
+
+    id,label,supervision
+    studio/*,*,exact          each event lies in the frame that its label says
+    take7,HH,unlabelled       labels that are there are not to be used
+    *,*,jittered              about right, as all labels are that no row speaks of
+
+The first row that fits decides. `id` is a recording's id or path without extension; `*` stands for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import csv
+import fnmatch
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import listing
+
+FILE = "supervision.csv"
+KINDS = ("exact", "jittered", "unlabelled")
+
+_HEADER = ["id", "label", "supervision"]
+
+
+class Rule(NamedTuple):
+  """A row: patterns of ids and labels, and what it says of them."""
+
+  id: str
+  label: str
+  supervision: str
+
+
+def read_rules(path: str | os.PathLike) -> list[Rule]:
+  """Reads a table `id,label,supervision`.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: another header or a malformed row; the message names file and row.
+  """
+  path = pathlib.Path(path)
+  with open(path, encoding="utf-8-sig", newline="") as file:
+    reader = csv.reader(file)
+    rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
+  if not rows or rows[0][1] != _HEADER:
+    found = ",".join(rows[0][1]) if rows else ""
+    raise ValueError(f"{path}: the header is {found!r}; expected {','.join(_HEADER)!r}")
+  rules = []
+  for number, fields in rows[1:]:
+    if len(fields) != len(_HEADER) or not all(fields):
+      raise ValueError(f"{path}: row {number} is {fields}; expected an id, a label and a supervision")
+    if fields[2] not in KINDS:
+      raise ValueError(
+        f"{path}: row {number}: supervision is {fields[2]!r}; expected one of {', '.join(KINDS)}"
+        f" (counts have tables of their own, start,end,label,count)"
+      )
+    rules.append(Rule(fields[0].replace("/", "__"), *fields[1:]))
+  return rules
+
+
+def apply(rules: Sequence[Rule], recordings: Sequence[Recording]) -> list[Recording]:
+  """The recordings with what the rules say of their times.
+
+  Raises:
+    ValueError: a rule that fits nothing, or calls counts exact.
+
+  >>> clip = Recording("clip", np.zeros(4), 1.0, {"KD": np.array([1.0]), "SD": np.array([2.0])})
+  >>> (ruled,) = apply([Rule("*", "KD", "exact"), Rule("clip", "*", "unlabelled")], [clip])
+  >>> ruled.exact, ruled.labelled
+  (frozenset({'KD'}), {'SD': False})
+  """
+  used: set[int] = set()
+  ruled = [_apply_to(rules, one, used) for one in recordings]
+  unused = [rule for number, rule in enumerate(rules) if number not in used]
+  if unused:
+    raise ValueError(
+      f"{FILE}: {','.join(unused[0])!r} decides for no recording and class; expected ids among"
+      f" {listing([one.id for one in recordings])}, and rows that no earlier row makes useless"
+    )
+  return ruled
+
+
+def _apply_to(rules: Sequence[Rule], recording: Recording, used: set[int]) -> Recording:
+  exact, labelled = set(recording.exact), dict(recording.labelled)
+  events, counted = dict(recording.events), dict(recording.counted)
+  for label in sorted({*events, *counted}):
+    fits = (
+      number
+      for number, rule in enumerate(rules)
+      if fnmatch.fnmatchcase(recording.id, rule.id) and fnmatch.fnmatchcase(label, rule.label)
+    )
+    number = next(fits, None)
+    if number is None:
+      continue
+    used.add(number)
+    if rules[number].supervision == "exact":
+      if counted.get(label):
+        raise ValueError(f"{FILE}: recording {recording.id!r} has counts of {label!r}, which are no exact times")
+      exact.add(label)
+    elif rules[number].supervision == "unlabelled":
+      events[label], labelled[label] = np.zeros(0), False
+      counted.pop(label, None)
+  return recording.replace(exact=frozenset(exact), labelled=labelled, events=events, counted=counted)

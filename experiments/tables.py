@@ -12,7 +12,15 @@ import sys
 
 from absl import app, flags, logging
 
-from experiments import digits_table, drums_table, ecg_table, golf_table, noise_board, piano_tables, refine_table
+from experiments import (
+  digits_table,
+  drums_table,
+  ecg_table,
+  golf_table,
+  noise_board,
+  piano_tables,
+  refine_table,
+)
 
 TABLES = {
   "ecg": ecg_table.make,

@@ -29,6 +29,21 @@ def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> 
     )
 
 
+def check_no_counts(recordings: Sequence[Recording]) -> None:
+  """Refuses counts of given windows, for a loss that would not see them.
+
+  Raises:
+    ValueError: naming the recording and the class.
+  """
+  for one in recordings:
+    counted = sorted(name for name, windows in one.counted.items() if windows)
+    if counted:
+      raise ValueError(
+        f"recording {one.id!r} has counts of {counted[0]!r} instead of times; expected the loss 'mixed',"
+        f" which learns from both"
+      )
+
+
 def check_counts(
   recording: Recording,
   frame_rate_hz: float,

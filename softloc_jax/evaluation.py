@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import functools
+import logging
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -95,8 +96,7 @@ class Decoder:
     choice = self._choose_thresholds(probs, recordings)
     num_classes = len(self._classes)
     plain = Calibration(np.broadcast_to(choice.threshold, num_classes).tolist(), [0.0] * num_classes)
-    num_events = sum(len(one.times_s(name)) for one in recordings for name in self._classes)
-    error = float(choice.count_error.min(axis=-1).sum() / max(num_events, 1))
+    error = float(choice.count_error.min(axis=-1).sum() / max(_num_events(recordings, self._classes), 1))
     if self._align is None:
       return plain, error
     found = [self(p, plain)[0] for p in probs]
@@ -111,27 +111,70 @@ class Decoder:
     return plain._replace(offsets_s=[offset_s([name]) for name in self._classes]), error
 
   def _choose_thresholds(self, probs, recordings) -> thresholds.ThresholdChoice:
-    """Of each class, or one of all of them, each recording then standing for as many as it has classes."""
-    counts, known = [], []
-    for p, recording in zip(probs, recordings, strict=True):
-      # The last event may lie past the centre of the last frame.
-      per_class = [
-        thresholds.window_counts(
-          np.minimum(recording.times_s(name) * self._frame_rate_hz, len(p)),
-          window=self._count_window,
-          duration=len(p),
-        )
-        for name in self._classes
-      ]
-      counts.append(np.stack(per_class, axis=-1))
-      known.append(np.broadcast_to([recording.is_labelled(name) for name in self._classes], counts[-1].shape))
+    """Of each class, or one of all of them, each recording then standing for as many as it has classes.
+
+    A class that these recordings know nothing of is left at one half.
+    """
+    found = [self._known_counts(len(p), one) for p, one in zip(probs, recordings, strict=True)]
+    windows, counts, known = (list(part) for part in zip(*found, strict=True))
     if self._shared:
+      windows = [one for one in windows for _ in self._classes]
       probs, counts, known = (
         [x[:, c, None] for x in one for c in range(x.shape[1])] for one in (probs, counts, known)
       )
-    return thresholds.choose_threshold(
-      probs, counts, decode_fn=self._decode, window=self._count_window, where=known
+    some = np.any([one.any(axis=0) for one in known], axis=0)
+    if not some.all():
+      names = [name for name, any_known in zip(self._classes, some, strict=False) if not any_known]
+      logging.warning("nothing is known of %s in the held-out recordings: threshold 0.5", ", ".join(names))
+    choice = (
+      thresholds.choose_threshold(
+        [p[:, some] for p in probs],
+        [one[:, some] for one in counts],
+        decode_fn=self._decode,
+        window=self._count_window,
+        where=[one[:, some] for one in known],
+        windows=windows,
+      )
+      if some.any()
+      else thresholds.ThresholdChoice(np.zeros(0), np.zeros(0), np.zeros((0, 1)))
     )
+    return choice._replace(threshold=_spread(choice.threshold, some))
+
+  def _known_counts(self, num_frames: int, recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows `[W, 2]` in frames, least and largest counts `[W, C, 2]`, and which are known, `[W, C]`.
+
+    Consecutive windows where there are times, and those that somebody counted.
+    """
+    rate_hz = self._frame_rate_hz
+    timed = [recording.is_labelled(name) and not recording.counted.get(name) for name in self._classes]
+    spans, counts, known = [], [], []
+    if any(timed):
+      # The last event may lie past the centre of the last frame.
+      per_class = [
+        thresholds.window_counts(
+          np.minimum(recording.times_s(name) * rate_hz, num_frames),
+          window=self._count_window,
+          duration=num_frames,
+        )
+        for name in self._classes
+      ]
+      consecutive = thresholds.consecutive_windows(num_frames, self._count_window)
+      spans.append(consecutive)
+      counts.append(np.repeat(np.stack(per_class, axis=-1)[..., None], 2, axis=-1))
+      known.append(np.broadcast_to(timed, (len(consecutive), len(timed))))
+    for column, name in enumerate(self._classes):
+      windows = recording.counted.get(name, ())
+      if not windows:
+        continue
+      bounds = np.zeros((len(windows), len(self._classes), 2))
+      bounds[:, column] = [(one.low, np.inf if one.high is None else one.high) for one in windows]
+      spans.append(rate_hz * np.array([(one.start_s, one.end_s) for one in windows]))
+      counts.append(bounds)
+      known.append(np.broadcast_to(np.arange(len(self._classes)) == column, bounds.shape[:2]))
+    if not spans:
+      num_classes = len(self._classes)
+      return np.zeros((0, 2)), np.zeros((0, num_classes, 2)), np.zeros((0, num_classes), bool)
+    return np.concatenate(spans), np.concatenate(counts), np.concatenate(known)
 
   def __call__(self, probs: np.ndarray, calibration: Calibration) -> tuple[Events, Events]:
     """Times in seconds and confidences of the events of each class in `[T, C]`.
@@ -145,6 +188,21 @@ class Decoder:
       for name, one, offset_s in zip(self._classes, found, calibration.offsets_s, strict=True)
     }
     return times, {name: one.confidence for name, one in zip(self._classes, found, strict=True)}
+
+
+def _num_events(recordings: Sequence[Recording], classes: Sequence[str]) -> int:
+  """Events of known time, and those that were counted at least."""
+  timed = sum(len(one.times_s(name)) for one in recordings for name in classes)
+  return timed + sum(
+    window.low for one in recordings for name in classes for window in one.counted.get(name, ())
+  )
+
+
+def _spread(values: np.ndarray, some: np.ndarray) -> np.ndarray:
+  """Thresholds of some classes among those of all, the others one half."""
+  found = np.full(len(some), 0.5)
+  found[some] = values
+  return found
 
 
 def score(

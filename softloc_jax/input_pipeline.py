@@ -19,7 +19,7 @@ import zlib
 import grain
 import numpy as np
 
-from softloc_jax import checks, events, features, noise
+from softloc_jax import checks, events, features, mixed_labels, noise
 from softloc_jax.data.recording import Recording
 
 Batch = dict[str, np.ndarray]
@@ -80,10 +80,12 @@ class Crops:
     extractor: says which samples a stretch of frames needs.
     windows: what is counted.
     seed: of this replica.
+    mixed: whether crops say what is known of each class ("supervision", "count_interval"), be it times or
+      counts of given windows. Half of the crops of a recording that has both hold a given window.
 
   Raises:
-    ValueError: no recordings, a signal that the extractor is not made for, or more events in a window
-      than it has frames.
+    ValueError: no recordings, a signal that the extractor is not made for, more events in a window
+      than it has frames, or counts of given windows though crops are not mixed.
   """
 
   def __init__(
@@ -93,21 +95,35 @@ class Crops:
     extractor: features.FeatureExtractor,
     windows: Windows,
     seed: int,
+    mixed: bool = False,
   ):
     if not len(recordings):
       raise ValueError("there are no recordings to train on")
     self._classes, self._seed = tuple(classes), seed
     self._extractor, self._windows = extractor, windows
+    if mixed and windows.segments:
+      raise ValueError("window.segments is True; expected False, as mixed labels have windows of their own")
     for recording in recordings:
       checks.check_signal(recording, extractor)
     self._num_frames = [extractor.num_frames(len(recording.signal)) for recording in recordings]
     pairs = zip(recordings, self._num_frames, strict=True)
     self._recordings = [_on_frames(one, total, extractor.frame_rate_hz) for one, total in pairs]
+    self._mixed = None
+    if mixed:
+      rest = {"frame_rate_hz": extractor.frame_rate_hz, "longest": windows.max_frames}
+      self._mixed = [
+        mixed_labels.MixedLabels(one, self._classes, total, **rest)
+        for one, total in zip(self._recordings, self._num_frames, strict=True)
+      ]
+    else:
+      checks.check_no_counts(recordings)
     if windows.segments:
       self._segments = [self._cut(number) for number in range(len(recordings))]
       self._segment_ends = np.cumsum([len(segments) for segments in self._segments])
     else:
-      self._frame_ends = np.cumsum(self._num_frames)
+      self._frame_ends = np.cumsum([one.num_frames for one in self._mixed] if mixed else self._num_frames)
+      if not self._frame_ends[-1]:
+        raise ValueError("the recordings have no label to train on: all are unlabelled")
       self._label_frames = [_all_frames(one, extractor.frame_rate_hz) for one in self._recordings]
     for number, recording in enumerate(self._recordings):
       checks.check_counts(
@@ -120,7 +136,7 @@ class Crops:
 
   def __call__(self, index: int) -> Batch:
     """The arrays of crop `index`: signal `[N, channels]`, labels `[T, C]`, counts `[C]`, where `[T]`,
-    labelled `[C]`."""
+    labelled `[C]`; of mixed labels supervision `[C]` and count_interval `[C, 2]` too."""
     rng = np.random.default_rng((self._seed, 1, index))
     number, start, stop = self._draw(rng)
     windows = self._windows
@@ -144,16 +160,21 @@ class Crops:
       "counts": found.counts.astype(np.int32),
       "where": where,
       "labelled": np.array([recording.is_labelled(name) for name in self._classes]),
+      **(self._mixed[number].known(start, stop) if self._mixed else {}),
     }
 
   def _draw(self, rng: np.random.Generator) -> tuple[int, int, int]:
-    """Recording and window `[start, stop)`: any segment, or one anywhere, in recordings by their length."""
+    """Recording and window `[start, stop)`: any segment, or one anywhere, in recordings by their length; of
+    mixed labels also one that was counted."""
     if self._windows.segments:
       chosen = int(rng.integers(self._segment_ends[-1]))
       number = int(np.searchsorted(self._segment_ends, chosen, side="right"))
       start, stop = self._segments[number][chosen - self._segment_ends[number]]  # counts back from the end
       return number, int(start), int(stop)
     number = int(np.searchsorted(self._frame_ends, rng.integers(self._frame_ends[-1]), side="right"))
+    given = self._mixed[number].draw(rng) if self._mixed else None
+    if given is not None:
+      return number, *given
     total = self._num_frames[number]
     length = min(int(rng.integers(self._windows.min_frames, self._windows.max_frames + 1)), total)
     start = int(rng.integers(0, total - length + 1))

@@ -55,7 +55,8 @@ def misalign(
 ) -> Misaligned:
   """Moves each event independently at random.
 
-  All kinds but the last have mean 0 and standard deviation `scale_s`, so that a level means the same for each:
+  All kinds but the last have mean 0 and standard deviation `scale_s`, so that a level means the same for
+  each:
 
   - "normal": `N(0, scale_s^2)`;
   - "binary": `scale_s` early or late, with equal probability;

@@ -9,12 +9,10 @@ from jax import Array
 import jax.numpy as jnp
 
 from softloc_jax import losses
+from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED
 
 # loss(logits, batch, step) -> one value per sequence and class, [B, C]
 Objective = Callable[[Array, dict[str, Array], Array], Array]
-
-# What is known of the events of a class in a crop, `batch["supervision"]` of the loss "mixed".
-UNLABELLED, EXACT, JITTERED, COUNTED = range(4)
 
 # What each loss takes from the config, beside its name. `_s` durations become frames.
 ARGUMENTS = {

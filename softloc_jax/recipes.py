@@ -83,19 +83,20 @@ def set_misaligned_loss(
   SoftLoc's weight of counting follows S appendix B.2: from .2 to .9 over the later half of training.
   """
   softness = {"softness_s": softness_s}
+  softloc = softness | {
+    "max_count": max_count,
+    "smoothing_weight": smoothing_weight,
+    "alpha_low": 0.2,
+    "alpha_high": 0.9,
+    "ramp_start": 0.5,
+    "ramp_end": 0.9,
+  }
   config.loss = ConfigDict(
     {
-      "softloc": softness
-      | {
-        "max_count": max_count,
-        "smoothing_weight": smoothing_weight,
-        "alpha_low": 0.2,
-        "alpha_high": 0.9,
-        "ramp_start": 0.5,
-        "ramp_end": 0.9,
-      },
+      "softloc": softloc,
       "soft_localization": softness,
       "one_sided_smoothing": softness,
+      "mixed": softloc,
       "cross_entropy": {"positive_weight": 1.0},
       "shift_tolerant": {"tolerance_s": softness_s, "positive_weight": 1.0},
       "widened_cross_entropy": {"width_s": width_s},
@@ -162,7 +163,8 @@ def own(
     num_channels: of a sensor.
     min_gap_s: least time between two events of a class.
     softness_s: how far labels' times are trusted; 0 learns from counts alone.
-    loss: of those that learn from misaligned times.
+    loss: of those that learn from misaligned times, or "mixed", which learns from counts of given windows
+      too.
 
   Raises:
     ValueError: an unknown kind.

@@ -72,6 +72,23 @@ def _choose(errors: np.ndarray, grid: np.ndarray) -> float:
   return float(grid[np.argmin(np.abs(log_odds - middle))])
 
 
+def consecutive_windows(num_frames: int, window: float) -> np.ndarray:
+  """From which frame to which the windows of `window_counts` reach, `[W, 2]`; the last has no end."""
+  num_windows = len(window_counts([], window=window, duration=num_frames))
+  starts = window * np.arange(num_windows)
+  return np.stack([starts, np.append(starts[1:], np.inf)], axis=1)
+
+
+def _reaching(detections, spans: np.ndarray, grid: np.ndarray) -> np.ndarray:
+  """How many detections of each window reach each threshold, `[W, G]`."""
+  order = np.argsort(detections.frames, kind="stable")
+  positions, confidence = detections.frames[order], detections.confidence[order]
+  reach = np.cumsum(confidence[:, None] >= grid, axis=0)
+  before = np.concatenate([np.zeros((1, len(grid)), np.int64), reach])  # of the first n detections
+  first, last = np.searchsorted(positions, np.reshape(spans, (-1, 2)).T)
+  return before[last] - before[first]
+
+
 def choose_threshold(
   probs: Sequence,
   counts: Sequence,
@@ -80,6 +97,7 @@ def choose_threshold(
   window: float,
   grid=THRESHOLDS,
   where: Sequence | None = None,
+  windows: Sequence | None = None,
 ) -> ThresholdChoice:
   """The threshold of each class whose events agree best with known counts.
 
@@ -94,12 +112,14 @@ def choose_threshold(
   Args:
     probs: what the network outputs for each recording, a sequence of `[T, C]`.
     counts: for each recording the number of events in consecutive windows, `[W, C]` with `W = ceil(T /
-      window)`: see `window_counts`.
+      window)`: see `window_counts`; or, `[W, C, 2]`, the least and the largest number that would be right.
     decode_fn: called as `decode_fn(probs [T, C], threshold=...)`; `functools.partial(decode.threshold,
       suppression=20)`.
     window: length of a window in frames.
     grid: thresholds to try, ascending, below 1.
     where: for each recording, `[W, C]`, True where a count is known; None if all are.
+    windows: for each recording, in the place of consecutive windows, from which position to which, in frames,
+      any windows reach: `[W, 2]`.
 
   Returns:
     ThresholdChoice: thresholds `[C]`, the grid `[G]`, and the count error `[C, G]`.
@@ -121,27 +141,25 @@ def choose_threshold(
   if grid.ndim != 1 or not grid.size or grid[0] <= 0 or grid[-1] >= 1 or (np.diff(grid) <= 0).any():
     raise ValueError(f"grid is {grid}; expected ascending thresholds between 0 and 1")
   where = [None] * len(probs) if where is None else where
-  if not len(probs) or not len(probs) == len(counts) == len(where):
+  windows = [consecutive_windows(len(p), window) for p in probs] if windows is None else windows
+  if not len(probs) or not len(probs) == len(counts) == len(where) == len(windows):
     raise ValueError(
-      f"{len(probs)} recordings with {len(counts)} counts and {len(where)} masks; expected as many of each"
+      f"{len(probs)} recordings with {len(counts)} counts, {len(where)} masks and {len(windows)} lists of"
+      f" windows; expected as many of each"
     )
   errors = []
-  for i, (p, expected, known) in enumerate(zip(probs, counts, where, strict=True)):
-    num_frames, num_classes = np.shape(p)
-    expected = np.asarray(expected)
-    shape = (len(window_counts([], window=window, duration=num_frames)), num_classes)
-    if expected.shape != shape or (known is not None and np.shape(known) != shape):
+  for i, (p, expected, known, spans) in enumerate(zip(probs, counts, where, windows, strict=True)):
+    expected, shape = np.asarray(expected), (len(spans), np.shape(p)[1])
+    if expected.shape not in (shape, (*shape, 2)) or (known is not None and np.shape(known) != shape):
       raise ValueError(
-        f"counts or mask of recording {i} have shape {expected.shape}; expected [W, C] = {shape}"
+        f"counts or mask of recording {i} have shape {expected.shape}; expected [W, C] = {shape}, counts also"
+        f" [W, C, 2]"
       )
-    found = np.zeros([*shape, len(grid)])
-    for c, detections in enumerate(decode_fn(p, threshold=grid[0])):
-      index = np.minimum((detections.frames / window).astype(np.int64), shape[0] - 1)
-      highest = np.searchsorted(grid, detections.confidence, side="right") - 1  # the last threshold it passes
-      np.add.at(found[:, c], (index, highest), 1)
-    found = found[..., ::-1].cumsum(-1)[..., ::-1]  # [W, C, G]: events that reach each threshold
+    low, high = (expected, expected) if expected.shape == shape else np.moveaxis(expected, -1, 0)
+    found = np.stack([_reaching(one, spans, grid) for one in decode_fn(p, threshold=grid[0])], axis=1)
+    error = np.maximum(np.maximum(low[..., None] - found, found - high[..., None]), 0)
     known = np.ones(shape, bool) if known is None else np.asarray(known, dtype=bool)
-    errors.append(np.where(known[..., None], np.abs(found - expected[..., None]), np.nan))
+    errors.append(np.where(known[..., None], error, np.nan))
   by_class = [e[~np.isnan(e[:, 0])] for e in np.moveaxis(np.concatenate(errors), 1, 0)]  # [known windows, G]
   for c, known_errors in enumerate(by_class):
     if not len(known_errors):

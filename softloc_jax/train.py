@@ -164,6 +164,8 @@ def _check(config: Any) -> None:
       f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
       f" {config.num_steps}"
     )
+  if config.loss.name == "mixed" and "stack" in config.augment:
+    raise ValueError("augment stacks clips; expected none, as what is known of two cannot be put together")
   if config.get("split_by") and config.predict.ensemble:
     raise ValueError(
       f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"
@@ -218,7 +220,8 @@ class _Run:
     classes, extractor = self.network.classes, self.network.extractor
     if self.config.window.get("whole", False):
       return input_pipeline.WholeRecordings(recordings, classes, extractor, seed)
-    return input_pipeline.Crops(recordings, classes, extractor, windows, seed)
+    mixed = self.config.loss.name == "mixed"
+    return input_pipeline.Crops(recordings, classes, extractor, windows, seed, mixed)
 
   def _given(self, recordings: Sequence[Recording], seed: int) -> Sequence[Recording]:
     """Recordings with the labels that training may see."""

@@ -174,7 +174,9 @@ def make_batch(name, seed=0):
   logits = generator.normal(0, 2, (3, NUM_FRAMES, num_logits)).astype(np.float32)
   counts = labels.sum(1)
   at_least = np.maximum(counts - generator.integers(0, 3, counts.shape), 0)
-  at_most = np.where(generator.random(counts.shape) < 0.3, 99, counts + generator.integers(0, 3, counts.shape))
+  at_most = np.where(
+    generator.random(counts.shape) < 0.3, 99, counts + generator.integers(0, 3, counts.shape)
+  )
   targets = {"counts": counts, "intervals": np.stack([at_least, at_most], axis=-1)}
   return Batch(logits, targets.get(CASES[name].target, labels), where)
 

@@ -46,7 +46,9 @@ class Table(NamedTuple):
   def until(self, duration_s: float) -> dict[str, list[CountedWindow]]:
     """The windows of a recording of this length: open ends become its own."""
     return {
-      label: [one._replace(end_s=min(one.end_s, duration_s)) if one.end_s == np.inf else one for one in windows]
+      label: [
+        one._replace(end_s=min(one.end_s, duration_s)) if one.end_s == np.inf else one for one in windows
+      ]
       for label, windows in self.counted.items()
     }
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 # Tables hold times with 6 decimals: what is at the very end may be written as just beyond it.
 TIME_RESOLUTION_S = 1e-6
 

@@ -100,7 +100,9 @@ def _apply_to(rules: Sequence[Rule], recording: Recording, used: set[int]) -> Re
     used.add(number)
     if rules[number].supervision == "exact":
       if counted.get(label):
-        raise ValueError(f"{FILE}: recording {recording.id!r} has counts of {label!r}, which are no exact times")
+        raise ValueError(
+          f"{FILE}: recording {recording.id!r} has counts of {label!r}, which are no exact times"
+        )
       exact.add(label)
     elif rules[number].supervision == "unlabelled":
       events[label], labelled[label] = np.zeros(0), False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 import numpy as np
 
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import CountedWindow, Recording
 
 MISALIGNED_LOSSES = (
   "softloc",
@@ -17,6 +17,9 @@ MISALIGNED_LOSSES = (
   "shift_tolerant",
 )
 KINDS = ("audio", "sensor")
+
+_SOFTNESS_S = 0.05  # of times that nobody says more of
+_USUAL_WINDOW_S = 2.0
 
 
 def base(name: str) -> ConfigDict:
@@ -197,14 +200,19 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
 
   The classes are those of their labels; a sensor has as many channels as they do. The least gap between two
   events is half of what nine of ten neighbouring labels of a class keep, within 30 to 200 ms; windows may
-  hold half as many events more than any stretch of two seconds does.
+  hold half as many events more than any stretch of two seconds does. Where some windows were counted, some
+  times are exact or some classes of a recording unlabelled, the loss is "mixed", and windows may be as long as
+  the longest that was counted.
 
   Raises:
     ValueError: as `own`; recordings without labels, or sensors with different numbers of channels.
   """
-  classes = settings.pop("classes", None) or sorted({name for one in recordings for name in one.events})
+  classes = settings.pop("classes", None) or sorted(
+    {name for one in recordings for name in (*one.events, *one.counted)}
+  )
   times_s = [np.sort(one.times_s(name)) for one in recordings for name in classes]
-  if not sum(map(len, times_s)):
+  counted = [window for one in recordings for windows in one.counted.values() for window in windows]
+  if not sum(map(len, times_s)) and not counted:
     raise ValueError("the recordings have no label; expected some to learn from")
   gaps_s = np.concatenate([np.diff(one) for one in times_s])
   likely_s = float(np.clip(np.quantile(gaps_s, 0.1) / 2, 0.03, 0.2)) if len(gaps_s) else 0.05
@@ -214,10 +222,30 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
       f"recordings have {', '.join(map(str, sorted(channels)))} channels; expected as many in each"
     )
   given = {"min_gap_s": round(likely_s, 3), "num_channels": channels.pop()} | settings
+  if are_mixed(recordings):
+    given |= {"loss": "mixed", "softness_s": given.get("softness_s") or _SOFTNESS_S}
   config = own(kind, classes=classes, **given)
   most = max(int((np.searchsorted(one, one + 2.0) - np.arange(len(one))).max(initial=0)) for one in times_s)
+  most = max([most, *(window.low if window.high is None else window.high for window in counted)])
   config.loss.max_count = max(10, round(1.5 * most))
+  if counted:
+    _set_counted(config, counted, timed=any(map(len, times_s)))
   return config
+
+
+def are_mixed(recordings: Sequence[Recording]) -> bool:
+  """Whether recordings have labels of several kinds, or counts of given windows."""
+  return any(one.exact or any(one.counted.values()) for one in recordings)
+
+
+def _set_counted(config: ConfigDict, counted: Sequence[CountedWindow], timed: bool) -> None:
+  """Windows as they were counted; batches of about as much signal, however long windows are."""
+  longest_s = max(one.end_s - one.start_s for one in counted)
+  config.window.max_s = max(longest_s, config.window.max_s if timed else 0.0)
+  config.window.min_s = min(config.window.min_s, config.window.max_s)
+  config.batch_size = max(4, round(config.batch_size * min(1.0, _USUAL_WINDOW_S / config.window.max_s)))
+  if not timed:
+    config.decode.align_softness_s = 0.0  # there are no times to be right on average
 
 
 def set_steps(config: ConfigDict, num_steps: int | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from softloc_jax import recipes, train
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import signal_files
-from softloc_jax.data.splits import DEFAULT_FRACTIONS
+from softloc_jax.data.splits import DEFAULT_FRACTIONS, listing
 
 
 def train_folder(
@@ -27,6 +27,9 @@ def train_folder(
   seed: int = 0,
 ) -> dict[str, Any]:
   """Trains on a folder (see `data.folder`) with settings that suit its kind of signal, and tests the network.
+
+  Where recordings have tables of counts, or a `supervision.csv`, all kinds of labels are learned from in one
+  batch, each as what it is.
 
   Splits are those of the folder's `split.csv`, or else 70/15/15 by recording.
 
@@ -56,6 +59,12 @@ def train_folder(
     raise ValueError(f"softness_ms is {softness_ms}; expected none, as counts have no times")
   softness_s = (50.0 if softness_ms is None else softness_ms) / 1000
   recordings = folder_lib.load(folder, classes=classes)
+  timed = [one.id for one in recordings if any(map(len, one.events.values()))]
+  if learn == "counts" and timed and recipes.are_mixed(recordings):
+    raise ValueError(
+      f"learn is 'counts', but labels are mixed, and {listing(timed)} have times; expected learn='times', which"
+      f" takes counts where only those are known"
+    )
   settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
   config = recipes.for_recordings(
     recordings,

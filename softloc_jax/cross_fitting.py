@@ -43,7 +43,8 @@ def folds(recordings: Sequence[Recording], num_folds: int, *, seed: int = 0) -> 
     )
 
   def order(one: Recording):
-    unlabelled = not any(map(len, one.events.values()))  # each fold is to have some that are labelled
+    # Each fold is to have some that are labelled.
+    unlabelled = not any(map(len, (*one.events.values(), *one.counted.values())))
     return unlabelled, -one.duration_s, hashlib.sha256(f"{seed}/{one.id}".encode()).digest()
 
   dealt: list[list[Recording]] = [[] for _ in range(num_folds)]
@@ -107,5 +108,7 @@ def _digest(parts: Sequence[Sequence[Recording]], only: Sequence[int]) -> str:
       hasher.update(np.ascontiguousarray(one.signal))
       for name in sorted(one.events):
         hasher.update(f"{name}/{one.is_labelled(name)}".encode() + one.times_s(name).tobytes())
+      if one.counted or one.exact:
+        hasher.update(repr((sorted(one.exact), sorted(one.counted.items()))).encode())
     hasher.update(b"next part")
   return hasher.hexdigest()[:16]

@@ -242,6 +242,16 @@ def peak_pick(heatmap, *, softness: float, threshold=0.3) -> Detections | list[D
   return by_class(decode_one, heatmap, threshold)
 
 
+def most_probable(logits: np.ndarray, frames: np.ndarray, count: int, suppression: float) -> np.ndarray:
+  """The `count` frames that `from_counts` takes of those given, in order."""
+  # The odds of frames a and b, one an event and the other not, are exp(x_a - x_b) whatever the count:
+  # logits rank as the posterior does, and still tell apart what rounding has made equal to 1.
+  ranked = suppress(logits, frames, suppression)
+  rest = np.setdiff1d(frames, ranked)
+  ranked = np.concatenate([ranked, rest[np.argsort(-logits[rest], kind="stable")]])
+  return np.sort(ranked[:count])
+
+
 def one_each(probs, *, window: float = 0.0, threshold=0.5) -> Detections | list[Detections]:
   """The one event of a class that happens exactly once: where it is most probable.
 
@@ -320,12 +330,7 @@ def from_counts(logits, counts, *, where=None, suppression: float = 0.0) -> Dete
   frames = np.flatnonzero(where)
 
   def decode_one(x, q, count):
-    # The odds of frames a and b, one an event and the other not, are exp(x_a - x_b) whatever the count:
-    # logits rank as the posterior does, and still tell apart what rounding has made equal to 1.
-    ranked = suppress(x, frames, suppression)
-    rest = np.setdiff1d(frames, ranked)
-    ranked = np.concatenate([ranked, rest[np.argsort(-x[rest], kind="stable")]])
-    kept = np.sort(ranked[:count])
+    kept = most_probable(x, frames, count, suppression)
     return Detections(kept.astype(np.float64), np.clip(q[kept], 0, 1))
 
   if logits.ndim == 1:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from softloc_jax import detector, label_timing, onset_envelope
-from softloc_jax.data import event_files, signal_files
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import recording as recording_lib
+from softloc_jax.data import signal_files
 from softloc_jax.data.recording import Recording
 from softloc_jax.data.splits import SPLITS, assign_ids, listing, read_split
 
@@ -101,6 +101,7 @@ def examine(
   counts = Counter(dict.fromkeys(classes or (), 0))
   for one in recordings:
     counts.update({name: len(times_s) for name, times_s in one.events.items()})
+    counts.update({name: sum(window.low for window in found) for name, found in one.counted.items()})
   findings += _check_classes(counts, recordings)
   timings, common_s = _timings(recordings, trained, findings) if timing else ({}, 0.0)
   levels = ("error", "warning", "note")
@@ -127,7 +128,7 @@ def _check_names(pairs) -> list[Finding]:
 def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recording | None:
   """A recording with its labels, as far as they can be read; what cannot is a finding."""
   path = folder / pair.signal
-  events: dict[str, np.ndarray] = {}
+  table, events = None, {}
   if not pair.sidecars:
     findings.append(
       Finding("error", str(pair.signal), "has no labels; expected an event file of the same stem")
@@ -139,7 +140,8 @@ def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recor
     )
   else:
     try:
-      events = event_files.read_events(folder / pair.sidecars[0])
+      table = folder_lib.read_labels(folder / pair.sidecars[0])
+      events = table.events
     except (OSError, ValueError, ImportError) as error:
       findings.append(Finding("error", str(pair.sidecars[0]), _without(str(error), folder)))
   try:
@@ -147,7 +149,8 @@ def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recor
   except (OSError, ValueError, ImportError) as error:
     findings.append(Finding("error", str(pair.signal), _without(str(error), folder)))
     return None
-  recording = Recording(pair.id, signal, rate_hz, events)
+  counted = table.until(len(signal) / rate_hz) if table else {}
+  recording = Recording(pair.id, signal, rate_hz, events, counted=counted)
   _check_signal(recording, str(pair.signal), findings)
   if pair.sidecars:
     _check_events(recording, str(pair.sidecars[0]), classes, findings)
@@ -161,7 +164,7 @@ def _without(message: str, folder: pathlib.Path) -> str:
 
 def _check_signal(recording: Recording, name: str, findings: list[Finding]) -> None:
   try:
-    recording_lib.validate(recording.replace(events={}))
+    recording_lib.validate(recording.replace(events={}, counted={}))
   except ValueError as error:
     findings.append(Finding("error", name, str(error).split(": ", 1)[-1]))
     return
@@ -198,7 +201,13 @@ def _check_events(recording: Recording, name: str, classes, findings: list[Findi
     if close:
       message = f"{close} events {label!r} follow another within {1000 * FRAME_S:g} ms, the length of a frame"
       findings.append(Finding("warning", name, message))
-  if not any(map(len, recording.events.values())):
+  try:
+    recording_lib.validate(
+      recording.replace(events={}, signal=np.zeros(len(recording.signal), np.uint8)), classes
+    )
+  except ValueError as error:
+    findings.append(Finding("error", name, str(error).split(": ", 1)[-1]))
+  if not any(map(len, (*recording.events.values(), *recording.counted.values()))):
     findings.append(Finding("note", name, "no events"))
 
 
@@ -236,7 +245,7 @@ def _check_classes(counts: Mapping[str, int], recordings: Sequence[Recording]) -
     return [Finding("error", "", "there is no label at all: nothing could be learned")]
   findings = []
   for name, count in counts.items():
-    have = sum(bool(len(one.times_s(name))) for one in recordings)
+    have = sum(bool(len(one.times_s(name)) or one.counted.get(name)) for one in recordings)
     if not count:
       findings.append(Finding("error", "", f"class {name!r} has no label"))
     elif count < _FEW_LABELS:

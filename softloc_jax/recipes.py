@@ -200,9 +200,8 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
 
   The classes are those of their labels; a sensor has as many channels as they do. The least gap between two
   events is half of what nine of ten neighbouring labels of a class keep, within 30 to 200 ms; windows may
-  hold half as many events more than any stretch of two seconds does. Where some windows were counted, some
-  times are exact or some classes of a recording unlabelled, the loss is "mixed", and windows may be as long as
-  the longest that was counted.
+  hold half as many events more than any stretch of two seconds does. Where some windows were counted, or some
+  times are exact, the loss is "mixed", and windows may be as long as the longest that was counted.
 
   Raises:
     ValueError: as `own`; recordings without labels, or sensors with different numbers of channels.

@@ -1,4 +1,8 @@
-"""Corrects labels of uncertain time by what networks hear in recordings that they were not trained on."""
+"""Corrects labels by what networks hear in recordings that they were not trained on.
+
+Labels are times that are roughly right, which are moved to the events, or counts of windows, whose events are
+placed.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
-from softloc_jax import cross_fitting, detector, evaluation, label_model
+from softloc_jax import cross_fitting, detector, evaluation, label_model, placing
 from softloc_jax.data import condition
 from softloc_jax.data.recording import Recording
 
-STATUSES = ("confirmed", "moved", "doubtful", "probably extra", "probably missing")
+STATUSES = ("confirmed", "moved", "placed", "doubtful", "probably extra", "probably missing")
 
 # Everything that could be an event: what it is worth, the labels say.
 _LEAST_CONFIDENCE = 0.02
@@ -65,10 +69,11 @@ class Refined:
   """Corrected labels.
 
   Attributes:
-    corrections: every label and every event that seems to lack one, by recording, class and time.
+    corrections: every label, every event that was counted and every event that seems to lack a label, by
+      recording, class and time.
     recordings: conditioned, with the old labels.
     held_out: what was heard in them.
-    models: class -> how its labels came about.
+    models: class -> how its labels came about; of classes with times.
     tolerance_s: what "there" means in a confidence.
     common_offset: whether the labels of all recordings together were taken to be right on average, or of
       each.
@@ -101,8 +106,9 @@ class Refined:
       least_confidence: labels of less are left out.
       add_missing: whether events that seem to lack a label are put in.
     """
-    times_s: dict[str, list[float]] = {name: [] for name in self.models}
-    confidence: dict[str, list[float]] = {name: [] for name in self.models}
+    names = {*self.models, *(one.label for one in self.by_recording[recording])}
+    times_s: dict[str, list[float]] = {name: [] for name in sorted(names)}
+    confidence: dict[str, list[float]] = {name: [] for name in sorted(names)}
     chosen = [
       one
       for one in self.by_recording[recording]
@@ -133,14 +139,16 @@ def refine(
   trust_counts: bool = False,
   tolerance_s: float = 0.05,
 ) -> Refined:
-  """Corrects the times of labels.
+  """Corrects the times of labels, and finds the times of events that were only counted.
 
-  Networks learn from the labels as they are, with a loss that forgives misalignment (SoftLoc), each from a
-  part of the recordings, and listen to the rest. How far labels are off, how often the networks are right and
-  which label belongs to which detection are then estimated together (`label_model`).
+  Networks learn from the labels as they are, from times with a loss that forgives misalignment (SoftLoc) and
+  from counts with their likelihood, each from a part of the recordings, and listen to the rest. How far times
+  are off, how often the networks are right and which label belongs to which detection are then estimated
+  together (`label_model`). Events that were counted are placed (`placing`).
 
   Args:
-    recordings: with labels whose times are roughly right; `labelled` says of which classes there are any.
+    recordings: with times that are roughly right, of which classes `labelled` says; or with counts of windows
+      (`counted`).
     workdir: gets the trainings; a refinement that was interrupted goes on from there.
     config: of the trainings (`recipes.own`); its loss takes the softness.
     trained: a network that never saw these labels, in the place of trainings.
@@ -151,9 +159,9 @@ def refine(
     common_offset: what is right on average: the labels of each recording (False), or only those of all
       together (True). The first forgives a network that is early in some recordings, the second corrects
       recordings whose labels are all late.
-    trust_counts: whether every label stands for an event, even if nothing is heard of it. Otherwise such an
-      event is taken to be as likely as not, as labels alone do not say whether a label is extra or an event
-      unheard.
+    trust_counts: whether every label that has a time stands for an event, even if nothing is heard of it.
+      Otherwise such an event is taken to be as likely as not, as labels alone do not say whether a label is
+      extra or an event unheard. Counts of windows are always trusted.
     tolerance_s: a confidence is the probability that an event is within this of the corrected time.
 
   Returns:
@@ -180,19 +188,19 @@ def refine(
     recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
     _check_labelled(recordings)
     parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
-    if softness_s is None:
+    timed = any(map(len, (times_s for one in recordings for times_s in one.events.values())))
+    if softness_s is None and timed:
       softness_s = _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot", tolerance_s)
+    softness_s = softness_s or config.loss.softness_s
     held_out = cross_fitting.held_out_probabilities(
       _with_softness(config, softness_s), parts, pathlib.Path(workdir) / "training"
     )
     start_s = 2 * softness_s
-    how = (
-      f"Corrected with {len(parts)} networks, each trained on the recordings that it did not judge, by a loss"
-      f" that forgives {1000 * softness_s:.0f} ms."
-    )
+    how = f"Corrected with {len(parts)} networks, each trained on the recordings that it did not judge"
+    how += f", by a loss that forgives {1000 * softness_s:.0f} ms." if timed else "."
   tracks = _tracks(config, held_out, recordings, tolerance_s)
   models = _label_models(tracks, start_s, common_offset, shared=config.decode.shared)
-  corrections = []
+  corrections = _place(config, held_out, recordings, tolerance_s)
   for model in {id(one): one for one in models.values()}.values():
     own = {key: track for key, track in tracks.items() if models[key[1]] is model}
     pairings = label_model.pair(model, list(own.values()))
@@ -200,22 +208,35 @@ def refine(
       corrections += _correct(
         recording, name, track, model, pairing, tolerance_s, 1.0 if trust_counts else 0.5
       )
-  return Refined(corrections, recordings, held_out, models, tolerance_s, common_offset, how)
+  return Refined(
+    _sorted(corrections, recordings), recordings, held_out, models, tolerance_s, common_offset, how
+  )
+
+
+def _sorted(corrections: Sequence[Correction], recordings: Sequence[Recording]) -> list[Correction]:
+  """By recording, as they came, class and time."""
+  order = {one.id: number for number, one in enumerate(recordings)}
+  return sorted(corrections, key=lambda one: (order[one.recording], one.label, one.new_s))
 
 
 def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
   ids = [one.id for one in recordings]
   if len(set(ids)) < len(ids):
     raise ValueError(f"two recordings have the id {max(ids, key=ids.count)!r}; expected unique ids")
-  unknown = sorted({name for one in recordings for name in one.events} - set(classes))
+  unknown = sorted({name for one in recordings for name in (*one.events, *one.counted)} - set(classes))
   if unknown:
     raise ValueError(f"labels of {', '.join(unknown)}; expected classes among {', '.join(classes)}")
-  if not any(len(one.times_s(name)) for one in recordings for name in classes):
+  if not any(map(_has_labels, recordings)):
     raise ValueError("the recordings have no label; expected some that are to be corrected")
 
 
+def _has_labels(recording: Recording) -> bool:
+  """Whether there is any time or count."""
+  return any(map(len, (*recording.events.values(), *recording.counted.values())))
+
+
 def _check_labelled(recordings: Sequence[Recording]) -> None:
-  labelled = [one.id for one in recordings if any(map(len, one.events.values()))]
+  labelled = [one.id for one in recordings if _has_labels(one)]
   if len(labelled) < 2:
     raise ValueError(
       f"only {', '.join(labelled)} has labels; expected two recordings or more that do: a network that judges"
@@ -226,7 +247,9 @@ def _check_labelled(recordings: Sequence[Recording]) -> None:
 def _with_softness(config: Any, softness_s: float) -> Any:
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    config.loss.softness_s = config.decode.align_softness_s = softness_s
+    config.loss.softness_s = softness_s
+    if config.decode.align_softness_s:
+      config.decode.align_softness_s = softness_s
   return config
 
 
@@ -261,8 +284,8 @@ Tracks = dict[tuple[str, str], label_model.Track]
 def _tracks(
   config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording], tolerance_s: float
 ) -> Tracks:
-  """Labels beside what was heard, by recording and class; of classes that are annotated only."""
-  annotated = {name for one in recordings for name in one.events}
+  """Times beside what was heard, by recording and class; of classes that are annotated only."""
+  annotated = {name for one in recordings for name in one.events if name not in one.counted}
   network = held_out.network
   rate_hz = network.extractor.frame_rate_hz
   decoder = evaluation.Decoder(config.decode, network.classes, rate_hz)
@@ -273,7 +296,7 @@ def _tracks(
     probs = held_out.probs[one.id]
     times_s, confidence = decoder.detections(probs, _LEAST_CONFIDENCE)
     for kind, name in enumerate(network.classes):
-      if name in annotated and one.is_labelled(name):
+      if name in annotated and name not in one.counted and one.is_labelled(name):
         tracks[one.id, name] = label_model.Track(
           labels_s=np.sort(one.times_s(name)),
           detections_s=times_s[name],
@@ -313,6 +336,8 @@ def _label_models(
   tracks: Tracks, noise_s: float, common_offset: bool, shared: bool
 ) -> dict[str, label_model.LabelModel]:
   """Of each class; one for all that have few labels, or for all classes of one kind, such as pitches."""
+  if not tracks:
+    return {}
   by_class: dict[str, list[label_model.Track]] = {}
   for (_, name), track in tracks.items():
     by_class.setdefault(name, []).append(track)
@@ -324,6 +349,28 @@ def _label_models(
     return not shared and len(by_class) > 1 and min(sizes) >= _FEW_LABELS
 
   return {name: fit(own) if has_own(own) else common for name, own in by_class.items()}
+
+
+def _place(
+  config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording], tolerance_s: float
+) -> list[Correction]:
+  """The events of windows that were counted."""
+  network, corrections = held_out.network, []
+  for one in recordings:
+    for name, windows in one.counted.items():
+      placed = placing.place(
+        held_out.probs[one.id][:, network.classes.index(name)],
+        windows,
+        frame_rate_hz=network.extractor.frame_rate_hz,
+        suppression_s=config.decode.suppression_s,
+        tolerance_s=tolerance_s,
+      )
+      for new_s, mass in zip(placed.times_s, placed.confidence, strict=True):
+        sure = float(_SUREST_PLACE * mass)
+        status = "placed" if sure >= 0.5 else "doubtful"
+        new_s = float(min(new_s, one.duration_s))
+        corrections.append(Correction(one.id, name, np.nan, new_s, sure, status))
+  return corrections
 
 
 def _correct(

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from softloc_jax import plots
+from softloc_jax.data import count_tables
+from softloc_jax.data.recording import CountedWindow
 from softloc_jax.refine import Correction, Refined
 
 COLORS = {
   "confirmed": "#1b9e77",
   "moved": plots.ESTIMATE,
+  "placed": plots.ESTIMATE,
   "doubtful": "#b8860b",
   "probably extra": "#c51b7d",
   "probably missing": "#7570b3",
@@ -81,6 +84,8 @@ def before_after_figure(refined: Refined, recording_id: str):
     column = probs[inside, network.classes.index(name)]
     axes[1].fill_between(frames_s[inside], row, row + 0.5 * column, color="0.6", lw=0, step="mid")
   drawn: dict[str, object] = {}
+  for row, name in enumerate(names):
+    _draw_counts(axes[1], recording.counted.get(name, ()), row, start_s, stop_s)
   for one in shown:
     _draw_correction(axes[1], one, names.index(one.label), drawn)
   axes[1].set_yticks(range(len(names)), names)
@@ -88,6 +93,19 @@ def before_after_figure(refined: Refined, recording_id: str):
   order = [name for name in ("label before", *COLORS) if name in drawn]
   figure.legend([drawn[name] for name in order], order, loc="outside upper right", ncols=6, fontsize="small")
   return figure
+
+
+def _draw_counts(axis, windows: Sequence[CountedWindow], row: int, start_s: float, stop_s: float) -> None:
+  """Windows that were counted, with their numbers."""
+  for one in windows:
+    first_s, last_s = max(one.start_s, start_s), min(one.end_s, stop_s)
+    if first_s >= last_s:
+      continue
+    axis.plot([one.start_s, one.end_s], [row + 0.75] * 2, "|-", color=plots.REFERENCE, lw=1, ms=8)
+    text = count_tables.format_count(one.low, one.high)
+    style = {"ha": "center", "va": "center", "fontsize": "small", "color": plots.REFERENCE}
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+    axis.text((first_s + last_s) / 2, row + 0.75, text, bbox=box, **style)
 
 
 def _draw_correction(axis, one: Correction, row: int, drawn: dict[str, object]) -> None:

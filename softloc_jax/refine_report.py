@@ -116,8 +116,8 @@ def write(
 
 
 def is_labelled(recording: Recording) -> bool:
-  """Whether a recording was annotated for any class."""
-  return any(recording.is_labelled(name) for name in recording.events)
+  """Whether a recording was annotated for any class, with times or with counts."""
+  return any(recording.is_labelled(name) for name in recording.events) or any(recording.counted.values())
 
 
 def table(corrections: Sequence[Correction]) -> str:
@@ -153,17 +153,20 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     version=softloc_jax.__version__,
     statuses=STATUSES,
     num_labels=sum(np.isfinite(one.old_s) for one in refined.corrections),
+    num_windows=sum(len(windows) for one in refined.recordings for windows in one.counted.values()),
     num_recordings=len(refined.recordings),
     how=refined.how,
     tolerance=f"{1000 * refined.tolerance_s:g} ms",
-    classes=[_class_row(refined, name) for name in refined.models],
+    classes=[_class_row(refined, name) for name in refined.held_out.network.classes],
+    has_times=bool(refined.models),
     recordings=[_recording_row(refined, one.id) for one in refined.recordings if is_labelled(one)],
     unlabelled=[one.id for one in refined.recordings if not is_labelled(one)],
     offset_note=_OFFSET_NOTES[refined.common_offset],
     suspicious=[_suspicious_row(one) for one in shown],
     num_more=len(suspicious) - len(shown),
-    shift_image=_image(refine_plots.shift_figure(refined)),
-    reliability_image=_image(refine_plots.reliability_figure(refined)),
+    images=[_image(draw(refined)) for draw in (refine_plots.shift_figure, refine_plots.reliability_figure)]
+    if refined.models
+    else [],
     figures=[
       {"id": id_, "image": _image(refine_plots.before_after_figure(refined, id_))}
       for id_ in ids[:_MOST_FIGURES]
@@ -178,7 +181,7 @@ def _class_row(refined: Refined, name: str) -> dict:
     "name": name,
     "labels": sum(np.isfinite(one.old_s) for one in own),
     "counts": Counter(one.status for one in own),
-    "noise": f"{1000 * refined.models[name].noise_s:.0f} ms",
+    "noise": f"{1000 * refined.models[name].noise_s:.0f} ms" if name in refined.models else "",
   }
 
 

@@ -54,6 +54,8 @@ def refine_folder(
 ) -> Report:
   """Corrects the labels of a folder (see `data.folder`), and writes what `refine_report.write` does.
 
+  Times are moved; the events of tables of counts are placed.
+
   Args:
     folder: of recordings with sidecar label files.
     out: gets the results, and the trainings in `training/`; must not lie in the folder.
@@ -119,10 +121,16 @@ def refine_folder(
 
 
 def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
-  """`1234 labels of 5 recordings: 800 confirmed, ...; labels were off by 98 ms`."""
+  """`1234 labels of 5 recordings: 800 confirmed, ...; noise of the labels 98 ms`."""
   counts = Counter(one.status for one in refined.corrections)
   num_labels = sum(len(one.times_s(name)) for one in recordings for name in one.events)
+  num_windows = sum(len(windows) for one in recordings for windows in one.counted.values())
+  known = [f"{num_labels} labels"] if num_labels else []
+  known += [f"{num_windows} windows with counts"] if num_windows else []
   parts = ", ".join(f"{counts[status]} {status}" for status in refine.STATUSES if counts[status])
+  text = f"{' and '.join(known)} of {len(recordings)} recordings: {parts}"
   noises = sorted({round(1000 * model.noise_s) for model in refined.models.values()})
+  if not noises:
+    return text
   noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
-  return f"{num_labels} labels of {len(recordings)} recordings: {parts}; noise of the labels {noise} ms"
+  return f"{text}; noise of the labels {noise} ms"

@@ -62,8 +62,8 @@ def train_folder(
   timed = [one.id for one in recordings if any(map(len, one.events.values()))]
   if learn == "counts" and timed and recipes.are_mixed(recordings):
     raise ValueError(
-      f"learn is 'counts', but labels are mixed, and {listing(timed)} have times; expected learn='times', which"
-      f" takes counts where only those are known"
+      f"learn is 'counts', but labels are mixed, and {listing(timed)} have times; expected learn='times',"
+      f" which takes counts where only those are known"
     )
   settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
   config = recipes.for_recordings(

@@ -23,12 +23,12 @@ from softloc_jax import checkpoints, metrics, plots
 KINDS = ("normal", "binary", "skewed", "constant")
 ROWS = {
   "cross_entropy": "CE",
-  "shift_tolerant": "shift-tolerant CE",
   "one_sided_smoothing": "oSS",
   "soft_localization": "SLL",
   "softloc": "SoftLoc",
+  "shift_tolerant": "shift-tolerant CE",
 }
-_COLORS = ("#7570b3", "#66a61e", "#1b9e77", "#e6ab02", "#d95f02")
+_COLORS = ("#7570b3", "#1b9e77", "#e6ab02", "#d95f02", "#66a61e")
 _STEPS = "classes=left+right,rate_hz=50,channels=3,min_gap_s=0.3"
 
 Cell = tuple[str, str | None, str | None, int]  # task, loss (None: counts), kind (None: clean), level in ms

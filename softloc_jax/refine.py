@@ -356,12 +356,27 @@ def _place(
 ) -> list[Correction]:
   """The events of windows that were counted."""
   network, corrections = held_out.network, []
+  rate_hz = network.extractor.frame_rate_hz
+  probs = {
+    (one.id, name): held_out.probs[one.id][:, column]
+    for one in recordings
+    for column, name in enumerate(network.classes)
+  }
+  scales = {
+    name: placing.fit_scale(
+      [(probs[one.id, name], one.counted[name]) for one in recordings if one.counted.get(name)], rate_hz
+    )
+    for name in {name for one in recordings for name, windows in one.counted.items() if windows}
+  }
   for one in recordings:
     for name, windows in one.counted.items():
+      if not windows:
+        continue
       placed = placing.place(
-        held_out.probs[one.id][:, network.classes.index(name)],
+        probs[one.id, name],
         windows,
-        frame_rate_hz=network.extractor.frame_rate_hz,
+        scale=scales[name],
+        frame_rate_hz=rate_hz,
         suppression_s=config.decode.suppression_s,
         tolerance_s=tolerance_s,
       )

@@ -96,7 +96,7 @@ def read_counts(path: str | os.PathLike) -> Table:
       continue
     end_s = _seconds(where, "end", end, np.inf)
     if end_s <= start_s:
-      raise ValueError(f"{where}: the end, {end} s, is not after the start, {start} s")
+      raise ValueError(f"{where}: the end, {end} s, is not after the start, {start_s:g} s")
     bounds = _bounds(where, count)
     windows = counted.setdefault(label, [])
     if bounds is not None:

@@ -1,0 +1,190 @@
+"""What follows from counts of windows for others, by enumeration; and training on all kinds of labels."""
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_pulses import RATE_HZ, pulses
+
+from softloc_jax import (
+  cross_fitting,
+  features,
+  input_pipeline,
+  losses,
+  metrics,
+  mixed_labels,
+  objective,
+  recipes,
+)
+from softloc_jax.data.recording import CountedWindow, Recording
+from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNBOUNDED, UNLABELLED
+
+NUM_FRAMES = 6
+
+
+@st.composite
+def counted_windows(draw):
+  """Windows on 6 frames of one second, not overlapping, with intervals of counts that events can meet."""
+  borders = sorted(draw(st.sets(st.integers(0, NUM_FRAMES), min_size=2, max_size=5)))
+  windows = []
+  for start, stop in itertools.pairwise(borders):
+    if draw(st.booleans()):
+      low = draw(st.integers(0, stop - start))
+      high = draw(st.one_of(st.none(), st.integers(low, stop - start)))
+      windows.append(CountedWindow(float(start), float(stop), low, high))
+  return windows
+
+
+@settings(max_examples=60, deadline=None)
+@given(counted_windows(), st.integers(0, NUM_FRAMES - 1), st.integers(1, NUM_FRAMES))
+def test_bounds_are_true_and_not_looser_than_the_windows_allow(windows, start, length):
+  """Of all ways to place at most one event in a frame that meet the counts, none is out of bounds."""
+  stop = min(start + length, NUM_FRAMES)
+  low, high = mixed_labels.CountedFrames(windows, NUM_FRAMES, 1.0).bounds(start, stop)
+  possible = [
+    sum(frames[start:stop])
+    for frames in itertools.product([0, 1], repeat=NUM_FRAMES)
+    if all(
+      one.low
+      <= sum(frames[int(one.start_s) : int(one.end_s)])
+      <= (NUM_FRAMES if one.high is None else one.high)
+      for one in windows
+    )
+  ]
+  assert low <= min(possible) and max(possible) <= high
+  same = [one for one in windows if (one.start_s, one.end_s) == (start, stop)]
+  if same:
+    assert (low, high) == (same[0].low, UNBOUNDED if same[0].high is None else same[0].high)
+
+
+def mixed_recording():
+  windows = [CountedWindow(0.0, 2.0, 3, 3), CountedWindow(2.0, 4.0, 1, None)]
+  return Recording(
+    "take",
+    np.zeros((500, 1), np.float32),
+    RATE_HZ,
+    {"exact": np.array([0.5]), "rough": np.array([1.5]), "counted": np.zeros(0), "unknown": np.zeros(0)},
+    labelled={"counted": False, "unknown": False},
+    counted={"counted": windows},
+    exact=frozenset({"exact"}),
+  )
+
+
+CLASSES = ("exact", "rough", "counted", "unknown")
+
+
+def test_what_a_loss_is_told():
+  known = mixed_labels.MixedLabels(mixed_recording(), CLASSES, 500, RATE_HZ, longest=200).known(0, 100)
+  assert known["supervision"].tolist() == [EXACT, JITTERED, COUNTED, UNLABELLED]
+  assert known["count_interval"][2].tolist() == [3, 3]
+  assert known["labelled"].tolist() == [True, True, True, False]
+  elsewhere = mixed_labels.MixedLabels(mixed_recording(), CLASSES, 500, RATE_HZ, longest=200).known(250, 300)
+  assert elsewhere["supervision"].tolist() == [EXACT, JITTERED, UNLABELLED, UNLABELLED]
+
+
+def crops_of(recording, mixed=True, **changes):
+  extractor = features.from_config(recipes.own("sensor", classes=CLASSES, sample_rate_hz=RATE_HZ).features)
+  frames = {"min_frames": 20, "max_frames": 100, "context_frames": 5, "segments": False} | changes
+  return input_pipeline.Crops([recording], CLASSES, extractor, input_pipeline.Windows(**frames), 0, mixed)
+
+
+def test_half_the_crops_hold_a_window_that_was_counted():
+  crops = crops_of(mixed_recording())
+  drawn = [crops(index) for index in range(60)]
+  counted = [one for one in drawn if one["where"].sum() == 100]
+  assert 15 <= len(counted) <= 45
+  assert {tuple(one["count_interval"][2]) for one in counted} >= {(3, 3), (1, UNBOUNDED)}
+  only_counts = mixed_recording().replace(labelled=dict.fromkeys(CLASSES, False), exact=frozenset())
+  assert all(crops_of(only_counts)(index)["where"].sum() == 100 for index in range(10))
+
+
+def test_crops_refuse_what_they_cannot_hold():
+  with pytest.raises(
+    ValueError, match=r"a window of 2\.000 s was counted; expected at most window\.max_s, 1\.000 s"
+  ):
+    crops_of(mixed_recording(), max_frames=50)
+  with pytest.raises(
+    ValueError, match="'take' has counts of 'counted' instead of times; expected the loss 'mixed'"
+  ):
+    crops_of(mixed_recording(), mixed=False)
+  with pytest.raises(ValueError, match=r"window\.segments is True"):
+    crops_of(mixed_recording(), segments=True)
+  with pytest.raises(ValueError, match="no label to train on"):
+    crops_of(mixed_recording().replace(labelled=dict.fromkeys(CLASSES, False), counted={}))
+  many = mixed_recording().replace(counted={"counted": [CountedWindow(0.0, 1.0, 70, 70)]})
+  with pytest.raises(ValueError, match=r"from 0\.000 to 1\.000 s has 50 frames for 70 events"):
+    crops_of(many)
+
+
+def mixed_loss(batch, logits):
+  config = recipes.own("sensor", classes=CLASSES, softness_s=0.1, loss="mixed").loss
+  return objective.from_config(config, frame_rate_hz=RATE_HZ, num_steps=100)(logits, batch, 80)
+
+
+def test_the_loss_is_that_of_each_kind_of_label():
+  crop = crops_of(mixed_recording())
+  batch = {key: np.stack([crop(0)[key], crop(3)[key]]) for key in crop(0)}
+  logits = np.random.default_rng(0).normal(-3, 1, (*batch["where"].shape, 4)).astype(np.float32)
+  found = mixed_loss(batch, logits)
+  shared = {"where": batch["where"], "reduce_fn": None}
+  exact = losses.cross_entropy(logits, batch["labels"], **shared)
+  np.testing.assert_allclose(found[:, 0], exact[:, 0], rtol=1e-5)
+  rough = losses.softloc(
+    logits, batch["labels"], softness=5.0, alpha=0.75, max_count=31, smoothing_weight=5.0, **shared
+  )
+  np.testing.assert_allclose(found[:, 1], rough[:, 1], rtol=1e-4)
+  np.testing.assert_array_equal(found[:, 3], 0)
+  for row in range(2):
+    if batch["supervision"][row, 2] == COUNTED:
+      interval = losses.count_interval_nll(logits, batch["count_interval"], max_count=31, **shared)
+      np.testing.assert_allclose(found[row, 2], interval[row, 2], rtol=1e-5)
+
+
+def test_gradients_are_finite_whatever_is_known():
+  crop = crops_of(mixed_recording())(1)
+  batch = {key: value[None] for key, value in crop.items()}
+  for scale in (1.0, 1e4):
+    logits = scale * jax.random.normal(jax.random.key(0), (*batch["where"].shape, 4))
+    gradient = jax.grad(lambda x: jnp.sum(mixed_loss(batch, x)))(logits)
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(np.asarray(gradient)[..., 3], 0)
+
+
+def test_one_network_learns_from_all_kinds_of_labels(tmp_path):
+  """Exact times, times off by 60 ms, counts, intervals, and nothing: each in recordings of its own."""
+  made = [pulses(number, noise_s=0.06 if number == 1 else 0.0) for number in range(6)]
+  kinds = [_exact, lambda one, true_s: one, _counted, _roughly_counted, _unlabelled, _unlabelled]
+  given = [kind(one, truth["pulse"]) for kind, (one, truth) in zip(kinds, made, strict=True)]
+  config = recipes.for_recordings(given, kind="sensor", sample_rate_hz=RATE_HZ, softness_s=0.06)
+  assert config.loss.name == "mixed"
+  recipes.set_steps(config, 240)
+  config.progress = False
+  held_out = cross_fitting.held_out_probabilities(config, [given[:4], given[4:]], tmp_path, only=[1])
+  for one, truth in made[4:]:
+    times_s = np.flatnonzero(held_out.probs[one.id][:, 0] > 0.5) / RATE_HZ
+    assert metrics.onset_scores(truth["pulse"], times_s)["f1"] > 0.95
+
+
+def _exact(one, true_s):
+  return one.replace(events={"pulse": true_s}, exact=frozenset({"pulse"}))
+
+
+def _counted(one, true_s, spread=0):
+  borders = np.arange(0.0, 41.0, 2.0)
+  windows = [
+    CountedWindow(start, stop, max(int(count) - spread, 0), int(count) + spread)
+    for start, stop, count in zip(borders[:-1], borders[1:], np.histogram(true_s, borders)[0], strict=True)
+  ]
+  return one.replace(events={"pulse": np.zeros(0)}, labelled={"pulse": False}, counted={"pulse": windows})
+
+
+def _roughly_counted(one, true_s):
+  return _counted(one, true_s, spread=1)
+
+
+def _unlabelled(one, true_s):
+  return one.replace(events={"pulse": np.zeros(0)}, labelled={"pulse": False})

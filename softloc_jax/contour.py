@@ -50,6 +50,8 @@ _MOST_TILT_STEPS = 30
 _TILT_TOLERANCE = 0.3
 
 
+# Outside of any `jit`, its loops would be compiled again at every call.
+@functools.partial(jax.jit, static_argnames="max_count")
 def log_prob_and_posterior(
   logits: Array, count: Array, where: Array, or_more: Array, *, max_count: int
 ) -> tuple[Array, Array]:

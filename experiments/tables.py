@@ -31,6 +31,7 @@ TABLES = {
   "digits": digits_table.make,
   "refine_ecg": refine_table.make_ecg,
   "refine_piano": refine_table.make_piano,
+  "refine_drums": refine_table.make_drums,
   "noise_board": noise_board.make,
 }
 SIZED = ("piano_counts", "piano_misaligned", "golf", "digits")

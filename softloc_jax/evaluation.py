@@ -224,6 +224,10 @@ def score(
     more_windows_s: tolerances at which F1 is added: `f1@20ms`, `f1@20ms/<class>`, `f1_recordings@20ms`, ...
     official_shift_s: adds F1 as the papers' own code scores it, `f1@official` and so on: matched in order,
       all estimates moved by a constant. None leaves it out.
+
+  Returns:
+    The metrics; where somebody counted windows, also `window_count_error`, by how much the number of events
+    in them is too large or too small, on average.
   """
   evaluate = functools.partial(
     metrics.evaluate,
@@ -236,11 +240,25 @@ def score(
   scores = evaluate(estimates, window_s=window_s)
   for other_s in more_windows_s:
     scores |= _f1_of(evaluate(estimates, window_s=other_s), f"{1000 * other_s:g}ms")
+  if any(one.counted for one in recordings):
+    scores["window_count_error"] = _window_count_error(estimates, recordings)
   if official_shift_s is not None:
     moved = [{k: np.maximum(v + official_shift_s, 0) for k, v in one.items()} for one in estimates]
     found = evaluate(moved, window_s=window_s, match_fn=metrics.match_in_order)
     scores |= _f1_of(found, "official")
   return scores
+
+
+def _window_count_error(estimates: Sequence[Events], recordings: Sequence[Recording]) -> float:
+  """Mean distance of the number of events in a counted window to what is right."""
+  errors = []
+  for found, recording in zip(estimates, recordings, strict=True):
+    for name, windows in recording.counted.items():
+      times_s = np.sort(found[name])
+      for one in windows:
+        count = np.diff(np.searchsorted(times_s, [one.start_s, one.end_s]))[0]
+        errors.append(max(one.low - count, count - (count if one.high is None else one.high), 0))
+  return float(np.mean(errors)) if errors else float("nan")
 
 
 def protocol_scores(

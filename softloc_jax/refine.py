@@ -200,7 +200,7 @@ def refine(
     how += f", by a loss that forgives {1000 * softness_s:.0f} ms." if timed else "."
   tracks = _tracks(config, held_out, recordings, tolerance_s)
   models = _label_models(tracks, start_s, common_offset, shared=config.decode.shared)
-  corrections = _place(config, held_out, recordings, tolerance_s)
+  corrections = _place(config, held_out, recordings)
   for model in {id(one): one for one in models.values()}.values():
     own = {key: track for key, track in tracks.items() if models[key[1]] is model}
     pairings = label_model.pair(model, list(own.values()))
@@ -351,40 +351,28 @@ def _label_models(
   return {name: fit(own) if has_own(own) else common for name, own in by_class.items()}
 
 
-def _place(
-  config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording], tolerance_s: float
-) -> list[Correction]:
+def _place(config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording]) -> list[Correction]:
   """The events of windows that were counted."""
-  network, corrections = held_out.network, []
-  rate_hz = network.extractor.frame_rate_hz
-  probs = {
-    (one.id, name): held_out.probs[one.id][:, column]
-    for one in recordings
-    for column, name in enumerate(network.classes)
-  }
-  scales = {
-    name: placing.fit_scale(
-      [(probs[one.id, name], one.counted[name]) for one in recordings if one.counted.get(name)], rate_hz
-    )
-    for name in {name for one in recordings for name, windows in one.counted.items() if windows}
-  }
+  network, found = held_out.network, {}
   for one in recordings:
     for name, windows in one.counted.items():
-      if not windows:
-        continue
-      placed = placing.place(
-        probs[one.id, name],
-        windows,
-        scale=scales[name],
-        frame_rate_hz=rate_hz,
-        suppression_s=config.decode.suppression_s,
-        tolerance_s=tolerance_s,
-      )
-      for new_s, mass in zip(placed.times_s, placed.confidence, strict=True):
-        sure = float(_SUREST_PLACE * mass)
-        status = "placed" if sure >= 0.5 else "doubtful"
-        new_s = float(min(new_s, one.duration_s))
-        corrections.append(Correction(one.id, name, np.nan, new_s, sure, status))
+      if windows:
+        found[one.id, name] = placing.candidates(
+          held_out.probs[one.id][:, network.classes.index(name)],
+          windows,
+          frame_rate_hz=network.extractor.frame_rate_hz,
+          suppression_s=config.decode.suppression_s,
+        )
+  weights = {
+    name: placing.fit_weight([own for (_, of_class), own in found.items() if of_class == name])
+    for name in {name for _, name in found}
+  }
+  corrections = []
+  for (recording, name), own in found.items():
+    for new_s, posterior in zip(*placing.place(own, weight=weights[name]), strict=True):
+      sure = float(_SUREST_PLACE * posterior)
+      status = "placed" if sure >= 0.5 else "doubtful"
+      corrections.append(Correction(recording, name, np.nan, float(new_s), sure, status))
   return corrections
 
 

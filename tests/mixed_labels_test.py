@@ -1,6 +1,8 @@
 """What follows from counts of windows for others, by enumeration; and training on all kinds of labels."""
 
+import functools
 import itertools
+import shutil
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_pulses import RATE_HZ, pulses
+from small_pulses import RATE_HZ, counted, pulses, write
 
 from softloc_jax import (
   cross_fitting,
@@ -20,6 +22,8 @@ from softloc_jax import (
   objective,
   recipes,
 )
+from softloc_jax.commands import refine_folder, train_folder
+from softloc_jax.data import event_files
 from softloc_jax.data.recording import CountedWindow, Recording
 from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNBOUNDED, UNLABELLED
 
@@ -157,8 +161,9 @@ def test_gradients_are_finite_whatever_is_known():
 def test_one_network_learns_from_all_kinds_of_labels(tmp_path):
   """Exact times, times off by 60 ms, counts, intervals, and nothing: each in recordings of its own."""
   made = [pulses(number, noise_s=0.06 if number == 1 else 0.0) for number in range(6)]
-  kinds = [_exact, lambda one, true_s: one, _counted, _roughly_counted, _unlabelled, _unlabelled]
-  given = [kind(one, truth["pulse"]) for kind, (one, truth) in zip(kinds, made, strict=True)]
+  roughly = functools.partial(counted, spread=1)
+  kinds = [_exact, lambda one, truth: one, counted, roughly, _unlabelled, _unlabelled]
+  given = [kind(one, truth) for kind, (one, truth) in zip(kinds, made, strict=True)]
   config = recipes.for_recordings(given, kind="sensor", sample_rate_hz=RATE_HZ, softness_s=0.06)
   assert config.loss.name == "mixed"
   recipes.set_steps(config, 240)
@@ -169,22 +174,53 @@ def test_one_network_learns_from_all_kinds_of_labels(tmp_path):
     assert metrics.onset_scores(truth["pulse"], times_s)["f1"] > 0.95
 
 
-def _exact(one, true_s):
-  return one.replace(events={"pulse": true_s}, exact=frozenset({"pulse"}))
+def _exact(one, truth):
+  return one.replace(events=truth, exact=frozenset({"pulse"}))
 
 
-def _counted(one, true_s, spread=0):
-  borders = np.arange(0.0, 41.0, 2.0)
-  windows = [
-    CountedWindow(start, stop, max(int(count) - spread, 0), int(count) + spread)
-    for start, stop, count in zip(borders[:-1], borders[1:], np.histogram(true_s, borders)[0], strict=True)
-  ]
-  return one.replace(events={"pulse": np.zeros(0)}, labelled={"pulse": False}, counted={"pulse": windows})
-
-
-def _roughly_counted(one, true_s):
-  return _counted(one, true_s, spread=1)
-
-
-def _unlabelled(one, true_s):
+def _unlabelled(one, truth):
   return one.replace(events={"pulse": np.zeros(0)}, labelled={"pulse": False})
+
+
+@pytest.fixture(scope="module")
+def counted_folder(tmp_path_factory):
+  """Six recordings of which only counts are known, and their true events."""
+  folder, truth = tmp_path_factory.mktemp("counts") / "takes", {}
+  for number in range(6):
+    one, events = pulses(number)
+    truth[one.id] = events["pulse"]
+    write(folder, counted(one, events))
+  return folder, truth
+
+
+def test_train_learns_from_a_folder_of_counts(counted_folder, tmp_path):
+  folder, _ = counted_folder
+  results = train_folder.train_folder(folder, tmp_path / "run", steps=200, rate_hz=RATE_HZ)
+  assert np.isnan(results["f1"] or np.nan)  # of counts alone no time can be scored
+  assert results["window_count_error"] < 0.2
+
+
+def test_refine_places_what_was_counted(counted_folder, tmp_path):
+  folder, truth = counted_folder
+  out = tmp_path / "refined"
+  report = refine_folder.refine_folder(folder, out, folds=3, steps=240)
+  assert report.summary.startswith("120 windows with counts of 6 recordings: ")
+  found = {path.stem: event_files.read_events(path)["pulse"] for path in (out / "labels").glob("*.csv")}
+  scores = [metrics.onset_scores(truth[id_], times_s)["f1"] for id_, times_s in found.items()]
+  assert len(scores) == 6 and np.mean(scores) > 0.95
+  for id_, times_s in found.items():  # as many in each window as were counted
+    borders_s = np.arange(0.0, 41.0, 2.0)
+    off = np.histogram(times_s, borders_s)[0] - np.histogram(truth[id_], borders_s)[0]
+    assert np.abs(off).sum() <= 2  # an event at a border may fall on its other side
+  html = report.path.read_text()
+  assert "120 windows with counts of 6 recordings" in html and "How far labels were moved" not in html
+  statuses = {one.status for one in report.refined.corrections}
+  assert statuses <= {"placed", "doubtful"} and all(np.isnan(one.old_s) for one in report.refined.corrections)
+
+
+def test_learning_from_counts_alone_refuses_times_beside_them(counted_folder, tmp_path):
+  folder = tmp_path / "mixed"
+  shutil.copytree(counted_folder[0], folder)
+  write(folder, pulses(9)[0])
+  with pytest.raises(ValueError, match="labels are mixed, and take9 have times; expected learn='times'"):
+    train_folder.train_folder(folder, tmp_path / "run", learn="counts")

@@ -8,7 +8,8 @@ batch and class by `reduce_fn`; `reduce_fn=None` keeps one value per sequence an
 `[..., C]`. A sequence without a real frame contributes 0 and a zero gradient.
 
 Logits may be of any size and any float type: everything is computed in float32 or
-better from the logits themselves, and no epsilon is added inside a logarithm.
+better from the logits themselves, and no epsilon is added inside a logarithm. Arrays
+may be NumPy's, or lists; `softloc_jax.torch` has the same losses for tensors.
 
 References:
   L: Schroeter et al., ICML 2019 (count learning). S: Schroeter et al., 2020 (SoftLoc).
@@ -161,6 +162,7 @@ def softloc(
     counts = jnp.round(jnp.sum(labels, axis=-2, where=where[..., None]))
   smooth = soft_localization(logits, labels, softness=softness, where=where, reduce_fn=None)
   count = count_nll(logits, counts, max_count=max_count, where=where, reduce_fn=None)
+  alpha, smoothing_weight = (jnp.asarray(weight, logits.dtype) for weight in (alpha, smoothing_weight))
   # Without weight even a count that cannot be costs nothing, rather than 0 * inf.
   counting = jnp.where(alpha == 0, 0.0, alpha * count)
   return _reduce((1 - alpha) * smoothing_weight * smooth + counting, where, reduce_fn)
@@ -234,7 +236,8 @@ def cross_entropy(
   logits, where = _prepare(logits, where)
   labels = jnp.asarray(labels, logits.dtype)
   event, no_event = jax.nn.softplus(-logits), jax.nn.softplus(logits)
-  return _sum_time(positive_weight * labels * event + (1 - labels) * no_event, where, reduce_fn)
+  weighted = jnp.asarray(positive_weight, logits.dtype) * labels
+  return _sum_time(weighted * event + (1 - labels) * no_event, where, reduce_fn)
 
 
 def softmax_cross_entropy(
@@ -396,7 +399,8 @@ def shift_tolerant(
   pooled = _max_pool(jnp.where(where[..., None], logits, lowest), tolerance)
   near = _max_pool(labels, 2 * tolerance)
   event, no_event = jax.nn.softplus(-pooled), jax.nn.softplus(pooled)
-  return _sum_time(positive_weight * labels * event + (1 - near) * no_event, where, reduce_fn)
+  weighted = jnp.asarray(positive_weight, logits.dtype) * labels
+  return _sum_time(weighted * event + (1 - near) * no_event, where, reduce_fn)
 
 
 def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:

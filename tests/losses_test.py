@@ -259,6 +259,57 @@ def test_same_value_however_it_is_called(name):
 
 
 @every_loss
+def test_arrays_of_numpy_and_lists(name):
+  """The functions see the arrays as they are: nothing before has made JAX arrays of them."""
+  per_class, batch = functools.partial(CASES[name].bound, reduce_fn=None), make_batch(name)
+  expected, _ = compiled(name)(*batch)
+  boolean = batch.target if CASES[name].target == "counts" else batch.target > 0
+  calls = {
+    "lists": (batch.logits.tolist(), batch.target.tolist(), batch.where.tolist()),
+    "float64 and int64": (batch.logits.astype(np.float64), batch.target.astype(np.int64), batch.where),
+    "float32": batch,
+    "uint8 and bool": (batch.logits, batch.target.astype(np.uint8), batch.where.astype(np.uint8)),
+    "bool labels": (batch.logits, boolean, batch.where),
+    "strides": (batch.logits[::-1].copy()[::-1], np.asfortranarray(batch.target), batch.where),
+    "int logits": (batch.logits.astype(int), batch.target, batch.where),
+  }
+  traced = {kind: jax.make_jaxpr(lambda a=a: per_class(*a[:2], where=a[2]))() for kind, a in calls.items()}
+  for kind, program in traced.items():
+    assert [out.dtype for out in program.out_avals] == [jnp.float32], kind
+  # All hand the same numbers to the same computation.
+  for kind in ("lists", "float64 and int64"):
+    values = jax.jit(lambda a=calls[kind]: per_class(*a[:2], where=a[2]))()
+    np.testing.assert_allclose(values, expected, rtol=2e-5, atol=2e-7, err_msg=kind)
+
+
+@pytest.mark.parametrize(
+  ("loss", "arguments"),
+  [
+    (losses.softloc, {"softness": 1.5, "max_count": 5, "alpha": [0.0, 0.4], "smoothing_weight": [1.0, 2.0]}),
+    (losses.cross_entropy, {"positive_weight": [1.0, 5.0]}),
+    (losses.shift_tolerant, {"tolerance": 1, "positive_weight": [1.0, 5.0]}),
+  ],
+)
+def test_weights_of_each_class(loss, arguments):
+  """As a list, a tuple and an array; like a call for each class, with the numbers of NumPy."""
+  batch = make_batch("softloc")
+
+  def values(arguments):
+    return loss(batch.logits, batch.target, where=batch.where, reduce_fn=None, **arguments)
+
+  found = values(arguments)
+  for kind in (tuple, np.array, jnp.array):
+    same = {key: kind(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    np.testing.assert_allclose(values(same), found, rtol=1e-6)
+  for column in range(2):
+    one = {
+      key: np.float64(value[column]) if isinstance(value, list) else np.array(value)[()]
+      for key, value in arguments.items()
+    }
+    np.testing.assert_allclose(values(one)[:, column], found[:, column], rtol=1e-6)
+
+
+@every_loss
 def test_padding_may_hold_anything(name):
   batch = make_batch(name)
   holes = batch._replace(where=batch.where & (np.random.default_rng(1).random(batch.where.shape) < 0.8))
@@ -422,18 +473,6 @@ def test_softloc_takes_counts_that_the_labels_do_not_show():
   )
   expected = losses.count_nll(batch.logits, counts, max_count=6, where=batch.where)
   np.testing.assert_allclose(only_counting, expected, rtol=1e-6)
-
-
-def test_positive_weight_of_each_class():
-  batch = make_batch("cross_entropy")
-  found = losses.cross_entropy(
-    batch.logits, batch.target, positive_weight=jnp.array([1.0, 5.0]), where=batch.where, reduce_fn=None
-  )
-  for column, weight in enumerate((1.0, 5.0)):
-    one = losses.cross_entropy(
-      batch.logits, batch.target, positive_weight=weight, where=batch.where, reduce_fn=None
-    )
-    np.testing.assert_array_equal(found[:, column], one[:, column])
 
 
 def test_plain_cross_entropy_is_the_limit_of_its_relatives():

@@ -1,5 +1,7 @@
 """The count distribution against enumeration, scipy, and a float64 recursion in NumPy."""
 
+import inspect
+
 from count_oracles import (
   enumerated_log_pmf,
   enumerated_posterior,
@@ -279,6 +281,48 @@ def test_jit_and_vmap_change_nothing():
     np.testing.assert_allclose(found, other, rtol=2e-6, atol=1e-7)
   # Where the counts are known, the posterior keeps no more bins than they need.
   np.testing.assert_allclose(pb.posterior(logits, counts), batched[-1], rtol=2e-6, atol=1e-7)
+
+
+FUNCTIONS = {
+  "log_prob": lambda logits, count, where: pb.log_prob(logits, count, where=where),
+  "log_prob, last bin": lambda logits, count, where: pb.log_prob(logits, count, where=where, max_count=2),
+  "log_prob, contour": lambda logits, count, where: pb.log_prob(logits, count, where=where, method="contour"),
+  "log_pmf": lambda logits, count, where: pb.log_pmf(logits, max_count=3, where=where),
+  "log_interval_prob": lambda logits, count, where: pb.log_interval_prob(
+    logits, 1, count, max_count=6, where=where
+  ),
+  "posterior": lambda logits, count, where: pb.posterior(logits, count, where=where),
+  "posterior, contour": lambda logits, count, where: pb.posterior(
+    logits, count, where=where, method="contour"
+  ),
+  "mean": lambda logits, count, where: pb.mean(logits, where=where),
+  "variance": lambda logits, count, where: pb.variance(logits, where=where),
+}
+
+
+def test_the_list_has_every_function():
+  public = {name for name, _ in inspect.getmembers(pb, inspect.isfunction) if not name.startswith("_")}
+  assert public == {name.split(",")[0] for name in FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_arrays_of_numpy_and_lists(name):
+  logits, count = random_logits(20, 3, 7).round(1), np.array([1, 2, 5])
+  where = np.arange(7) < np.array([7, 6, 5])[:, None]
+  function = jax.jit(FUNCTIONS[name])
+  expected = function(logits, count, where)
+  for kind, arguments in {
+    "lists": (logits.tolist(), count.tolist(), where.tolist()),
+    "float64": (logits.astype(np.float64), count.astype(np.float64), where),
+    "uint8": (logits, count.astype(np.uint8), where.astype(np.uint8)),
+    "strides": (np.asfortranarray(logits), count[::-1].copy()[::-1], where),
+  }.items():
+    # Traced with the arrays as they are, within: the function itself has to take them.
+    program = jax.make_jaxpr(lambda a=arguments: FUNCTIONS[name](*a))()
+    assert [out.dtype for out in program.out_avals] == [jnp.float32], kind
+    if kind in ("lists", "float64"):
+      found = jax.jit(lambda a=arguments: FUNCTIONS[name](*a))()
+      np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-7, err_msg=kind)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

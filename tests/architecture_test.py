@@ -137,6 +137,10 @@ def test_slow_and_optional_libraries_are_imported_where_they_are_used(name):
   on_loading, _ = IMPORTS[name]
   if name == "softloc_jax.cli":
     on_loading = on_loading - {"click"}  # loaded by the command only
+  if name == "softloc_jax.torch":
+    on_loading = on_loading - {"torch"}  # what it is for; loaded by those who ask for it
+  else:
+    assert "softloc_jax.torch" not in EVERY_IMPORT[name]
   if within(name, "softloc_jax.data.builders"):
     on_loading = on_loading - {"tensorflow_datasets"}  # its base classes; loaded by those who ask for it
   else:

@@ -231,6 +231,36 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
     sys.exit(1)
 
 
+@cli.command()
+@_MODEL
+@_CHECKPOINT
+@click.option(
+  "--out",
+  type=click.Path(path_type=pathlib.Path),
+  required=True,
+  help="File: .zip, read by JAX alone, or .onnx, for ONNX Runtime.",
+)
+@click.option(
+  "--platform",
+  "platforms",
+  multiple=True,
+  type=click.Choice(["cpu", "cuda", "tpu"]),
+  default=("cpu", "cuda", "tpu"),
+  show_default=True,
+  help="What a zip is to run on; may be given several times.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.pass_obj
+def export(debug, model, checkpoint, out, **options) -> None:
+  """Write a trained network as one file that runs without this package."""
+  from softloc_jax.commands import export_network
+
+  with _one_line_errors(debug):
+    if (model is None) == (checkpoint is None):
+      raise click.UsageError("expected either --model or --checkpoint")
+    click.echo(export_network.export(out, model=model, checkpoint=checkpoint, **options))
+
+
 @contextlib.contextmanager
 def _one_line_errors(debug: bool):
   """What went wrong in one line, unless the traceback was asked for."""

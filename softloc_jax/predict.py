@@ -35,6 +35,11 @@ class Predictor:
       taken (`merge_rates`); (1.0,) is the recording itself.
     ensemble: whether the replicas are one network, whose probabilities are the mean of theirs.
 
+  Attributes:
+    chunk_frames, context_frames: as rounded.
+    fades: whether chunks are added where they overlap.
+    rates: as given.
+
   Raises:
     ValueError: an empty chunk or batch, a negative context, an unknown overlap or one of more than two
       chunks, or a rate that is not positive.
@@ -63,13 +68,15 @@ class Predictor:
     self._network = network
     # Chunks start on the steps of the model, as the whole recording does.
     stride = network.time_stride
-    self._chunk, self._context = (-(-frames // stride) * stride for frames in (chunk_frames, context_frames))
-    if overlap == "fade" and 2 * self._context > self._chunk:
+    self.chunk_frames, self.context_frames = (
+      -(-frames // stride) * stride for frames in (chunk_frames, context_frames)
+    )
+    if overlap == "fade" and 2 * self.context_frames > self.chunk_frames:
       raise ValueError(
         f"context_frames is {context_frames}; expected at most half of chunk_frames, {chunk_frames}, to fade"
       )
-    self._batch_size, self._rates, self._ensemble = batch_size, tuple(rates), ensemble
-    self._fade = overlap == "fade" and self._context > 0
+    self._batch_size, self.rates, self._ensemble = batch_size, tuple(rates), ensemble
+    self.fades = overlap == "fade" and self.context_frames > 0
     self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
 
   @classmethod
@@ -96,15 +103,15 @@ class Predictor:
       `[R, T, C]` float32; of an ensemble `[1, T, C]`.
     """
     num_frames = self._network.extractor.num_frames(len(signal))
-    copies = [scipy.special.expit(self.logits(variables, play(signal, rate))) for rate in self._rates]
+    copies = [scipy.special.expit(self.logits(variables, play(signal, rate))) for rate in self.rates]
     if self._ensemble:
       copies = [probs.mean(axis=0, keepdims=True) for probs in copies]
-    return merge_rates(copies, self._rates, num_frames)
+    return merge_rates(copies, self.rates, num_frames)
 
   def logits(self, variables: Variables, signal: np.ndarray) -> np.ndarray:
     """Logits of every frame of a recording as it is; see `probabilities`."""
     total = self._network.extractor.num_frames(len(signal))
-    starts = np.arange(0, total, self._chunk)
+    starts = np.arange(0, total, self.chunk_frames)
     pieces = []
     for first in range(0, len(starts), self._batch_size):
       batch = starts[first : first + self._batch_size]
@@ -113,35 +120,47 @@ class Predictor:
       padded = np.concatenate([batch, np.full(size - len(batch), total)])
       pieces.append(self._batch(variables, signal, padded)[:, : len(batch)])
     chunks = np.concatenate(pieces, axis=1)
-    return (self._faded(chunks) if self._fade else self._joined(chunks))[:, :total]
+    return (self._faded(chunks) if self.fades else self._joined(chunks))[:, :total]
 
   def _joined(self, chunks: np.ndarray) -> np.ndarray:
     """Chunks `[R, num_chunks, chunk + 2 context, C]` without their context, one after the other."""
-    kept = chunks[:, :, self._context : self._context + self._chunk]
+    kept = chunks[:, :, self.context_frames : self.context_frames + self.chunk_frames]
     return kept.reshape(len(kept), -1, kept.shape[-1])
 
   def _faded(self, chunks: np.ndarray) -> np.ndarray:
     """Chunks added where they overlap, with weights that sum to 1; the ends have but one chunk."""
     num_replicas, num_chunks, length, num_classes = chunks.shape
-    ramp = np.arange(0.5, 2 * self._context) / (2 * self._context)
-    weight = np.ones((length, 1), np.float32)
-    weight[: len(ramp), 0], weight[-len(ramp) :, 0] = ramp, ramp[::-1]
-    out = np.zeros((num_replicas, (num_chunks - 1) * self._chunk + length, num_classes), np.float32)
+    weight = fade_weights(self.chunk_frames, self.context_frames)
+    out = np.zeros((num_replicas, (num_chunks - 1) * self.chunk_frames + length, num_classes), np.float32)
     total = np.zeros((out.shape[1], 1), np.float32)
     for number in range(num_chunks):
-      here = slice(number * self._chunk, number * self._chunk + length)
+      here = slice(number * self.chunk_frames, number * self.chunk_frames + length)
       out[:, here] += weight * chunks[:, number]
       total[here] += weight
-    return (out / total)[:, self._context :]
+    return (out / total)[:, self.context_frames :]
 
   def _batch(self, variables: Variables, signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Logits of the chunks at these frames, with context, `[R, chunks, frames, C]`."""
-    length = self._chunk + 2 * self._context
+    length = self.chunk_frames + 2 * self.context_frames
     cut = [
-      input_pipeline.cut_signal(signal, *self._network.extractor.sample_range(int(s) - self._context, length))
+      input_pipeline.cut_signal(
+        signal, *self._network.extractor.sample_range(int(s) - self.context_frames, length)
+      )
       for s in starts
     ]
     return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))
+
+
+def fade_weights(chunk_frames: int, context_frames: int) -> np.ndarray:
+  """Weights `[frames, 1]` of a chunk with context, which sum to 1 with those of the chunks beside it.
+
+  >>> fade_weights(4, 1).ravel().tolist()
+  [0.25, 0.75, 1.0, 1.0, 0.75, 0.25]
+  """
+  ramp = np.arange(0.5, 2 * context_frames) / (2 * context_frames)
+  weight = np.ones((chunk_frames + 2 * context_frames, 1), np.float32)
+  weight[: len(ramp), 0], weight[len(weight) - len(ramp) :, 0] = ramp, ramp[::-1]
+  return weight
 
 
 def play(signal: np.ndarray, rate: float) -> np.ndarray:

@@ -173,7 +173,7 @@ class CRNN(nnx.Module):
     logits = self.logits(x.astype(jnp.float32))
     if self.local_logits is not None:
       logits = logits + self.local_logits(local.astype(jnp.float32))
-    return logits.reshape(len(logits), -1, self.num_classes)[:, :num_frames]
+    return logits.reshape(logits.shape[0], -1, self.num_classes)[:, :num_frames]
 
 
 def _one_each(name: str, value: int | Sequence[int], number: int) -> tuple[int, ...]:

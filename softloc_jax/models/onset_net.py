@@ -147,7 +147,7 @@ class OnsetNet(nnx.Module):
     if self.context is not None:
       y = self.context_logits(self.context(x.reshape(*x.shape[:2], -1)).astype(jnp.float32))
       logits = logits + y.reshape(*y.shape[:2], self.time_stride, self.num_classes)
-    return logits.reshape(len(logits), -1, self.num_classes)[:, :num_frames]
+    return logits.reshape(logits.shape[0], -1, self.num_classes)[:, :num_frames]
 
 
 class _Context(nnx.Module):

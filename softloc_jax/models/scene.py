@@ -127,7 +127,7 @@ def _of_patches(x: Array, kernel: Array, strides: Sequence[int], padding, **sett
   (rows, columns, features_in, features), (_, height, width, _) = kernel.shape, x.shape
   if settings.get("rhs_dilation", (1, 1)) != (1, 1) or height % rows or width % columns:
     return jax.lax.conv_general_dilated(x, kernel, strides, padding, **settings)
-  x = x.reshape(len(x), height // rows, rows, width // columns, columns, features_in).swapaxes(2, 3)
+  x = x.reshape(x.shape[0], height // rows, rows, width // columns, columns, features_in).swapaxes(2, 3)
   return x.reshape(*x.shape[:3], -1) @ kernel.reshape(-1, features)
 
 
@@ -136,7 +136,7 @@ def _pool(x: Array, stride: int, dilation: int, padding: str) -> Array:
   if stride == 2 and dilation == 1:
     rows, columns = x.shape[1] // 2, x.shape[2] // 2
     x = x[:, : 2 * rows, : 2 * columns]
-    return x.reshape(len(x), rows, 2, columns, 2, x.shape[-1]).max(axis=(2, 4))
+    return x.reshape(x.shape[0], rows, 2, columns, 2, x.shape[-1]).max(axis=(2, 4))
   if padding == "SAME":
     x = jnp.pad(x, ((0, 0), (0, dilation), (0, dilation), (0, 0)))  # after a ReLU nothing is below 0
   x = jnp.maximum(x[:, :-dilation], x[:, dilation:])
@@ -229,4 +229,4 @@ class SceneNet(nnx.Module):
   def features(self, image: Array) -> Array:
     """What the convolutions see around each block, along the curve: `[B, H, W, C] -> [B, T, F]`."""
     grid = self.convs(image.astype(self.dtype))
-    return grid.reshape(len(grid), -1, grid.shape[-1])[:, np.array(self.order)]
+    return grid.reshape(grid.shape[0], -1, grid.shape[-1])[:, np.array(self.order)]

@@ -41,7 +41,7 @@ class SmallEncoder(nnx.Module):
 
   def __call__(self, x: Array) -> Array:
     x = self.convs(x)
-    return jax.nn.relu(self.dense(x.reshape(len(x), -1)))
+    return jax.nn.relu(self.dense(x.reshape(x.shape[0], -1)))
 
 
 class SwingNet(nnx.Module):

@@ -22,7 +22,7 @@ and the probabilities are those of `Detector`, before thresholds. What comes bef
 `metadata["decode"]`, the thresholds and the offsets of each class.
 
 `write_onnx` writes a model for ONNX Runtime through jax2onnx (extra `onnx`), which does not convert a free
-batch or length of these networks: it takes one chunk of a recording, see there.
+batch of these networks: it takes one chunk of a recording, see there.
 """
 
 from __future__ import annotations

@@ -251,6 +251,7 @@ def _is_shared(device_type: str) -> bool:
 
 
 count_nll = wrap(losses.count_nll)
+count_interval_nll = wrap(losses.count_interval_nll)
 soft_localization = wrap(losses.soft_localization)
 softloc = wrap(losses.softloc)
 one_sided_smoothing = wrap(losses.one_sided_smoothing)

@@ -5,7 +5,8 @@
     0,4,SD,3-5            three to five
     4,8,KD,1+             one or more
     4,8,SD,?              nobody knows: as if the row were not there
-    ,,HH,0                an empty start is that of the recording, an empty end its end
+    ,,HH,0                an empty start is that of the recording, an empty end its end; so is one up to
+                          10 ms beyond it
 
 A row may also hold an event of known time, of a class that is not counted: `1.25,,CR,` with neither end nor
 count. So one table holds all that is known of a recording. Columns are separated by tabs or commas. What no
@@ -25,6 +26,7 @@ from softloc_jax.data.recording import CountedWindow
 
 HEADER = ("start", "end", "label", "count")
 
+_ROUNDING_S = 0.01  # whoever wrote down the end of the last window may have rounded it
 _COUNT = re.compile(r"(\d+)(?:-(\d+)|(\+))?")
 
 
@@ -44,10 +46,12 @@ class Table(NamedTuple):
   is_whole: bool
 
   def until(self, duration_s: float) -> dict[str, list[CountedWindow]]:
-    """The windows of a recording of this length: open ends become its own."""
+    """The windows of a recording of this length: open ends, and those just beyond it, become its own."""
+    longest_s = duration_s + _ROUNDING_S
     return {
       label: [
-        one._replace(end_s=min(one.end_s, duration_s)) if one.end_s == np.inf else one for one in windows
+        one._replace(end_s=duration_s) if duration_s < one.end_s <= longest_s or one.end_s == np.inf else one
+        for one in windows
       ]
       for label, windows in self.counted.items()
     }

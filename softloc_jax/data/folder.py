@@ -28,7 +28,7 @@ import pathlib
 import numpy as np
 
 from softloc_jax.data import count_tables, event_files, signal_files, supervision
-from softloc_jax.data.recording import TIME_RESOLUTION_S, Recording, validate
+from softloc_jax.data.recording import Recording, validate
 from softloc_jax.data.splits import assign_ids, listing, read_split
 
 MISSING = ("error", "unlabelled", "empty")
@@ -36,6 +36,8 @@ SPLIT_FILE = "split.csv"
 
 _LABEL_FOLDERS = ("annotations", "labels")
 NOT_SIDECARS = ("readme", "license", "metadata", "split", "supervision")
+# Tables hold times with 6 decimals: an event at the very end may be written as just beyond it.
+_TIME_RESOLUTION_S = 1e-6
 _TABLES = (".csv", ".tsv", ".txt")
 
 
@@ -291,7 +293,7 @@ def _read_recording(folder, pair, table, classes, missing, mono) -> Recording:
   times = {name: table.events.get(name, np.zeros(0)) if table else np.zeros(0) for name in classes}
   duration_s = len(signal) / rate_hz
   for name, times_s in times.items():
-    at_end = (times_s > duration_s) & (times_s <= duration_s + TIME_RESOLUTION_S)
+    at_end = (times_s > duration_s) & (times_s <= duration_s + _TIME_RESOLUTION_S)
     times[name] = np.where(at_end, duration_s, times_s)
   counted = table.until(duration_s) if table else {}
   if table and not table.is_whole:

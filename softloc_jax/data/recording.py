@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Tables hold times with 6 decimals: what is at the very end may be written as just beyond it.
-TIME_RESOLUTION_S = 1e-6
-
 
 class CountedWindow(NamedTuple):
   """A stretch of a recording of which somebody said how many events of a class it holds.
@@ -130,7 +127,7 @@ def _check_windows(name: str, windows: Sequence[CountedWindow], duration_s: floa
   end_s = 0.0
   for one in windows:
     shown = f"the window from {one.start_s:.3f} to {one.end_s:.3f} s"
-    if not 0 <= one.start_s < one.end_s <= duration_s + TIME_RESOLUTION_S:
+    if not 0 <= one.start_s < one.end_s <= duration_s:
       raise ValueError(f"{name}: {shown} does not lie in the recording (0 to {duration_s:.3f} s)")
     if one.start_s < end_s:
       raise ValueError(f"{name}: {shown} overlaps the one before, which ends at {end_s:.3f} s")

@@ -37,6 +37,8 @@ def test_every_kind_of_row(tmp_path, separator):
   }
   assert table.events["CR"].tolist() == [0.25, 0.75] and list(table.events) == ["CR"]
   assert table.until(4.0)["HH"] == [CountedWindow(0.0, 4.0, 0, 0)]
+  # An end that was rounded is the recording's end; one far beyond it is refused when both are put together.
+  assert table.until(3.995)["KD"][1].end_s == 3.995 and table.until(3.9)["KD"][1].end_s == 4.0
 
 
 @pytest.mark.parametrize("text", ["3", "0", "3-5", "7-7", "1+"])

@@ -151,7 +151,8 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     title=title or "labels",
     command=command,
     version=softloc_jax.__version__,
-    statuses=STATUSES,
+    statuses=[status for status in STATUSES if any(one.status == status for one in refined.corrections)],
+    meanings=_meanings(f"{1000 * refined.tolerance_s:g} ms"),
     num_labels=sum(np.isfinite(one.old_s) for one in refined.corrections),
     num_windows=sum(len(windows) for one in refined.recordings for windows in one.counted.values()),
     num_recordings=len(refined.recordings),
@@ -173,6 +174,20 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     ],
     num_not_drawn=max(len(ids) - _MOST_FIGURES, 0),
   )
+
+
+def _meanings(tolerance: str) -> dict[str, str]:
+  """What is said of each status."""
+  return {
+    "confirmed": f"within {tolerance} of where it was.",
+    "moved": "further than that.",
+    "placed": "an event of a window that was counted, at one of its most probable places.",
+    "doubtful": "the confidence is under one half.",
+    "probably extra": "nothing was heard near the label, which stays where it was.",
+    "probably missing": "an event was heard that has no label; it is listed, and in the new files only if that"
+    " was asked for (labels cannot tell a forgotten event from one that a network is sure of and wrong: the"
+    " surest are taken for events).",
+  }
 
 
 def _class_row(refined: Refined, name: str) -> dict:

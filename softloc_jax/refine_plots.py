@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from softloc_jax import plots
+from softloc_jax.corrections import Correction
 from softloc_jax.data import count_tables
 from softloc_jax.data.recording import CountedWindow
-from softloc_jax.refine import Correction, Refined
+from softloc_jax.refine import Refined
 
 COLORS = {
   "confirmed": "#1b9e77",

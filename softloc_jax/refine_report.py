@@ -14,9 +14,10 @@ import numpy as np
 
 import softloc_jax
 from softloc_jax import checkpoints, refine_plots
+from softloc_jax.corrections import STATUSES, Correction
 from softloc_jax.data import event_writers
 from softloc_jax.data.recording import Recording
-from softloc_jax.refine import STATUSES, Correction, Refined
+from softloc_jax.refine import Refined
 
 _MOST_SUSPICIOUS = 60
 _MOST_FIGURES = 30
@@ -184,9 +185,9 @@ def _meanings(tolerance: str) -> dict[str, str]:
     "placed": "an event of a window that was counted, at one of its most probable places.",
     "doubtful": "the confidence is under one half.",
     "probably extra": "nothing was heard near the label, which stays where it was.",
-    "probably missing": "an event was heard that has no label; it is listed, and in the new files only if that"
-    " was asked for (labels cannot tell a forgotten event from one that a network is sure of and wrong: the"
-    " surest are taken for events).",
+    "probably missing": "an event was heard that has no label; it is listed, and in the new files only if"
+    " that was asked for (labels cannot tell a forgotten event from one that a network is sure of and wrong:"
+    " the surest are taken for events).",
   }
 
 

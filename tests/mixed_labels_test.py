@@ -21,8 +21,11 @@ from softloc_jax import (
   mixed_labels,
   objective,
   recipes,
+  refine,
+  refine_report,
 )
 from softloc_jax.commands import refine_folder, train_folder
+from softloc_jax.corrections import STATUSES
 from softloc_jax.data import event_files
 from softloc_jax.data.recording import CountedWindow, Recording
 from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNBOUNDED, UNLABELLED
@@ -216,6 +219,29 @@ def test_refine_places_what_was_counted(counted_folder, tmp_path):
   assert "120 windows with counts of 6 recordings" in html and "How far labels were moved" not in html
   statuses = {one.status for one in report.refined.corrections}
   assert statuses <= {"placed", "doubtful"} and all(np.isnan(one.old_s) for one in report.refined.corrections)
+
+
+def test_refine_of_all_kinds_of_labels(tmp_path):
+  """Rough times are moved, counts placed, exact times kept, and unlabelled recordings left alone."""
+  made = [pulses(number, noise_s=0.08) for number in range(6)]
+  kinds = [lambda one, truth: one, lambda one, truth: one, counted, counted, _exact, _unlabelled]
+  given = [kind(one, truth) for kind, (one, truth) in zip(kinds, made, strict=True)]
+  config = recipes.for_recordings(given, kind="sensor", sample_rate_hz=RATE_HZ, softness_s=0.1)
+  recipes.set_steps(config, 240)
+  config.progress = False
+  refined = refine.refine(given, workdir=tmp_path, config=config, num_folds=3)
+  for (one, truth), kind in zip(made, kinds, strict=True):
+    times_s = refined.events(one.id)[0].get("pulse", np.zeros(0))
+    statuses = {correction.status for correction in refined.by_recording[one.id]}
+    if kind is _unlabelled:
+      assert not len(times_s) and not statuses
+      continue
+    assert metrics.onset_scores(truth["pulse"], times_s)["f1"] > 0.95
+    if kind is _exact:
+      np.testing.assert_array_equal(times_s, truth["pulse"])
+    assert statuses <= ({"confirmed"} if kind is _exact else {"placed"} if kind is counted else set(STATUSES))
+  html = refine_report.html(refined)
+  assert "labels and 40 windows with counts of 6 recordings" in html
 
 
 def test_learning_from_counts_alone_refuses_times_beside_them(counted_folder, tmp_path):

@@ -8,7 +8,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from softloc_jax import detector, recipes, refine, refine_report
+from softloc_jax import corrections, detector, recipes, refine, refine_report
 from softloc_jax.commands import train_folder
 from softloc_jax.data import event_writers
 from softloc_jax.data import folder as folder_lib
@@ -127,7 +127,7 @@ def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
   num_windows = sum(len(windows) for one in recordings for windows in one.counted.values())
   known = [f"{num_labels} labels"] if num_labels else []
   known += [f"{num_windows} windows with counts"] if num_windows else []
-  parts = ", ".join(f"{counts[status]} {status}" for status in refine.STATUSES if counts[status])
+  parts = ", ".join(f"{counts[status]} {status}" for status in corrections.STATUSES if counts[status])
   text = f"{' and '.join(known)} of {len(recordings)} recordings: {parts}"
   noises = sorted({round(1000 * model.noise_s) for model in refined.models.values()})
   if not noises:

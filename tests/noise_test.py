@@ -32,6 +32,10 @@ def test_normal_noise_is_normal():
   assert stats.kstest(shifts_of("normal", 0.1) / 0.1, "norm").pvalue > 0.01
 
 
+def test_constant_noise_moves_all_labels_alike():
+  np.testing.assert_allclose(shifts_of("constant", 0.1), 0.1, atol=1e-7)
+
+
 def test_binary_noise_has_two_values():
   values, counts = np.unique(shifts_of("binary", 0.1).round(6), return_counts=True)
   assert values.tolist() == [-0.1, 0.1]
@@ -83,7 +87,7 @@ def test_the_seed_decides(kind):
     ).times_s.tolist()
 
   assert draw(1) == draw(1)
-  assert draw(1) != draw(2)
+  assert (draw(1) != draw(2)) == (kind != "constant")
 
 
 def test_order_pairs_each_event_with_where_it_went():

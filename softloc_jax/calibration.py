@@ -49,7 +49,9 @@ def reliability(confidence, correct, *, num_bins: int = 10) -> Reliability:
 
 
 def calibration_error(confidence, correct, *, num_bins: int = 10) -> float:
-  """Expected calibration error: mean over answers of |confidence - share of right answers| of their bin.
+  """Expected calibration error: how far confidence and share of right answers of a bin are apart.
+
+  The mean over answers of the difference in their bin.
 
   Arguments and errors as of `reliability`.
 

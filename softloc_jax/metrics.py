@@ -194,19 +194,20 @@ def evaluate(
 
   Returns:
     A flat dict:
-    `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled; NaN for a class
+
+    - `f1/<class>`, `precision/<class>`, `recall/<class>`: events of all recordings pooled; NaN for a class
       without any true or detected event;
-    `f1`, `precision`, `recall`: their means over the classes;
-    `f1_recordings`, `precision_recordings`, `recall_recordings`: means over recordings of the scores of a
+    - `f1`, `precision`, `recall`: their means over the classes;
+    - `f1_recordings`, `precision_recordings`, `recall_recordings`: means over recordings of the scores of a
       recording's events of all classes, matched within their class, as papers on piano report it; silent
       recordings without detections are left out; `f1_recordings/low` and `f1_recordings/high`: a 95%
       bootstrap interval over recordings;
-    `f1_recordings/<class>`: the mean over recordings of the F1 of one class, as papers on drums report it;
+    - `f1_recordings/<class>`: the mean over recordings of the F1 of one class, as papers on drums report it;
       0 for a recording without such an event where some are detected;
-    `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference; with
+    - `time_error_ms/mean`, `time_error_ms/std`: of all matched pairs, estimate minus reference; with
       `/<class>` of those of a class;
-    `count_error`: mean absolute count error of a class in a window;
-    `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
+    - `count_error`: mean absolute count error of a class in a window;
+    - `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
 
   Raises:
     ValueError: no recordings, lists of unequal length, a class that is not in `classes`, bad times.

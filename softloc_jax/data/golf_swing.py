@@ -86,7 +86,7 @@ def motion(rng: np.random.Generator, events: np.ndarray, num_frames: int, style:
     style: the golfer.
 
   Returns:
-    `[T, 3]` of "head", "neck", and, of both sides ("left_", "right_"), "shoulder", "elbow", "hip", "knee" and
+    `[T, 3]` of "head", "neck", and, of both sides (`left_`, `right_`), "shoulder", "elbow", "hip", "knee" and
     "foot"; of "hands", "club" (its head) and "ball".
 
   Raises:

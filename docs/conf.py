@@ -1,0 +1,69 @@
+"""How Sphinx builds the site: README.md has the command; `site/` beside this file has the parts that are ours."""
+
+import pathlib
+import shutil
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPO = HERE.parent
+sys.path[:0] = [str(REPO), str(HERE / "site")]
+
+import softloc_jax
+
+project = "softloc_jax"
+copyright = "the authors of softloc_jax; Apache-2.0"
+version = release = softloc_jax.__version__
+html_title = f"softloc_jax {version}"
+
+extensions = [
+  "myst_nb",
+  "sphinx.ext.autodoc",
+  "sphinx.ext.autosummary",
+  "sphinx.ext.napoleon",
+  "sphinx.ext.viewcode",
+  "docstrings",
+  "mathml",
+]
+templates_path = ["site/templates"]
+exclude_patterns = ["site"]
+
+# Nothing is fetched, when the site is built or when it is read.
+html_theme = "furo"
+html_static_path = ["site/static"]
+html_css_files = ["site.css"]
+html_copy_source = html_show_sphinx = False
+html_math_renderer = "mathml"
+
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_dmath_double_inline = True
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the benchmark writes sections as they are
+nb_execution_mode = "off"  # tests/colabs_test.py runs them
+
+autosummary_generate = True
+autosummary_ignore_module_all = True
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
+
+
+def _copy_notebooks() -> None:
+  """`colabs/` lies beside the site's sources: what is there becomes a page, what has gone goes."""
+  folder = HERE / "notebooks"
+  folder.mkdir(exist_ok=True)
+  wanted = {path.name: path for path in sorted((REPO / "colabs").glob("*.ipynb"))}
+  for old in folder.glob("*.ipynb"):
+    if old.name not in wanted:
+      old.unlink()
+  for name, path in wanted.items():
+    target = folder / name
+    if not target.exists() or target.read_bytes() != path.read_bytes():
+      shutil.copyfile(path, target)
+
+
+_copy_notebooks()

@@ -1,14 +1,13 @@
-"""How Sphinx builds the site: README.md has the command; `site/` beside this file has the parts that are ours."""
+"""How Sphinx builds the site. README.md has the command; `site/` holds the parts that are ours."""
 
 import pathlib
-import shutil
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
 sys.path[:0] = [str(REPO), str(HERE / "site")]
 
-import softloc_jax
+import softloc_jax  # noqa: E402
 
 project = "softloc_jax"
 copyright = "the authors of softloc_jax; Apache-2.0"
@@ -20,7 +19,6 @@ extensions = [
   "sphinx.ext.autodoc",
   "sphinx.ext.autosummary",
   "sphinx.ext.napoleon",
-  "sphinx.ext.viewcode",
   "docstrings",
   "mathml",
 ]
@@ -42,6 +40,7 @@ nb_execution_mode = "off"  # tests/colabs_test.py runs them
 
 autosummary_generate = True
 autosummary_ignore_module_all = True
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
@@ -56,14 +55,15 @@ def _copy_notebooks() -> None:
   """`colabs/` lies beside the site's sources: what is there becomes a page, what has gone goes."""
   folder = HERE / "notebooks"
   folder.mkdir(exist_ok=True)
-  wanted = {path.name: path for path in sorted((REPO / "colabs").glob("*.ipynb"))}
+  wanted = {path.name: path.read_text(encoding="utf-8") for path in (REPO / "colabs").glob("*.ipynb")}
   for old in folder.glob("*.ipynb"):
     if old.name not in wanted:
       old.unlink()
-  for name, path in wanted.items():
+  for name, text in wanted.items():
     target = folder / name
-    if not target.exists() or target.read_bytes() != path.read_bytes():
-      shutil.copyfile(path, target)
+    text = text.replace("](../docs/", "](../").replace("](../README.md", "](../index.md")
+    if not target.exists() or target.read_text(encoding="utf-8") != text:  # else nothing is built again
+      target.write_text(text, encoding="utf-8")
 
 
 _copy_notebooks()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+# amsmath's names that the converter lacks.
+_SAME_AS = {r"\dots": r"\ldots", r"\dotsc": r"\ldots", r"\dotsb": r"\cdots"}
+
+_log = logging.getLogger(__name__)
 
 
 def _convert(node: nodes.Node, *, as_block: bool) -> str:
+  tex = re.sub(r"\\dots[bc]?(?![a-zA-Z])", lambda match: _SAME_AS[match[0]], node.astext())
   try:
-    return tex2mathml(node.astext(), as_block=as_block)
+    return tex2mathml(tex, as_block=as_block)
   except (MathError, SyntaxError) as error:
-    raise ExtensionError(f"{node.source}:{node.line}: {node.astext()!r}: {error}") from error
+    _log.warning("%s: %s", tex, error, location=node)
+    return f"<code>{html.escape(tex)}</code>"
 
 
 def _inline(translator, node) -> None:
@@ -21,13 +31,9 @@ def _inline(translator, node) -> None:
 
 
 def _block(translator, node) -> None:
-  translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
-  if node.get("ids"):
-    translator.body.append(f'<span id="{node["ids"][0]}"></span>')
-  translator.body.append(_convert(node, as_block=True))
-  if node.get("number"):
-    translator.body.append(f'<span class="eqno">({node["number"]})</span>')
-  translator.body.append("</div>\n")
+  anchor = f' id="{node["ids"][0]}"' if node.get("ids") else ""
+  number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
+  translator.body.append(f'<div class="math-block"{anchor}>{_convert(node, as_block=True)}{number}</div>\n')
   raise nodes.SkipNode
 
 

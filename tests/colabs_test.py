@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 from jupyter_client import AsyncKernelManager
@@ -16,7 +17,13 @@ MAX_CELL_LINES = 15
 CELL_TIMEOUT_S = 3600  # against hanging; on two idle cores the longest cell takes a minute
 
 # Figures that a notebook draws, at least.
-NUM_FIGURES = {"01_losses.ipynb": 8}
+NUM_FIGURES = {
+  "01_losses.ipynb": 8,
+  "02_counts_to_events.ipynb": 5,
+  "03_misaligned_labels.ipynb": 5,
+  "04_your_own_data.ipynb": 5,
+  "05_tpu_gpu_job.ipynb": 2,
+}
 
 # What a notebook's text says of its results, as code that runs after its last cell.
 CHECKS = {
@@ -54,7 +61,23 @@ assert results["f1"] > 0.85, results["f1"]
 assert abs(results["time_error_ms/mean"]) < 10
 f1 = {name: 2 * n[..., 2].sum() / n[..., :2].sum() for name, n in tally.items()}
 assert f1["from_counts"] > f1["threshold"], f1
-"""
+""",
+  "02_counts_to_events.ipynb": """
+p = {step: special.expit(x) for step, x in logits.items()}
+assert p[0].max() < 0.1 and p[400].max() > 0.9, (p[0].max(), p[400].max())
+moved = np.asarray(posterior) - prior
+assert (moved > -1e-6).all() or (moved < 1e-6).all()  # all in the same direction
+assert abs(posterior.sum() - count) < 1e-3
+suspected = prior > np.quantile(prior, 0.9)
+assert abs(moved[suspected]).mean() > abs(moved[~suspected]).mean()
+
+f1 = {length_s: one["f1"] for length_s, one in scores.items()}
+if IS_ECG:
+  assert min(f1.values()) > 0.9, f1
+else:
+  assert f1[0.5] > 0.75 and f1[4.0] < f1[0.5] - 0.2, f1
+assert nll[-100:, 3].mean() > 2 * nll[-100:, 0].mean(), nll[-100:].mean(0)  # harder to predict
+""",
 }
 
 
@@ -74,13 +97,14 @@ def outputs_of(notebook) -> list:
   return [output for cell in cells_of(notebook, "code") for output in cell.outputs]
 
 
-def execute(notebook, *, folder: pathlib.Path, scratch: pathlib.Path) -> None:
-  """Runs a notebook in place, as if it had been opened in `folder`."""
+def execute(notebook, *, folder: pathlib.Path, scratch: pathlib.Path, data_dir: str = "") -> None:
+  """Runs a notebook in place, as if it had been opened in `folder`, by somebody with or without data."""
   environment = os.environ | {
     "PYTHONPATH": str(REPO),
     "JAX_PLATFORMS": "cpu",
     "IPYTHONDIR": str(scratch),  # no start-up files of whoever runs the tests
     "PIP_NO_INDEX": "1",
+    "SOFTLOC_DATA": data_dir,
   }
   manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
   client = nbclient.NotebookClient(
@@ -103,17 +127,46 @@ def test_is_stored_without_outputs_and_with_short_cells(path):
     assert num_lines <= MAX_CELL_LINES, f"code cell {number} has {num_lines} lines: {cell.source[:60]!r}"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_begins_with_a_badge_and_an_installation(path):
+  notebook = nbformat.read(path, as_version=4)
+  assert notebook.cells[0].source.startswith("[![Open in Colab](")
+  assert "%pip install" in cells_of(notebook, "code")[0].source
+  assert set(notebook.metadata) == {"kernelspec", "language_info"}
+  assert not any(cell.metadata for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_lead_to_files(path):
+  text = "".join(cell.source for cell in cells_of(nbformat.read(path, as_version=4), "markdown"))
+  links = [
+    link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://colab.research")
+  ]
+  assert all((path.parent / link).exists() for link in links), links
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_and_shows_what_it_says(path, tmp_path):
+  _run_and_check(path, tmp_path)
+
+
+@pytest.mark.slow
+def test_counts_become_events_in_real_heart_beats(shared_data, tmp_path):
+  pytest.importorskip("wfdb")
+  path = REPO / "colabs" / "02_counts_to_events.ipynb"
+  _run_and_check(path, tmp_path, data_dir=str(shared_data("mitdb").parent), more_checks="assert IS_ECG")
+
+
+def _run_and_check(path, scratch, *, data_dir: str = "", more_checks: str = ""):
   notebook = nbformat.read(path, as_version=4)
-  notebook.cells.append(nbformat.v4.new_code_cell(CHECKS.get(path.name, "")))
-  execute(notebook, folder=path.parent, scratch=tmp_path)
+  notebook.cells.append(nbformat.v4.new_code_cell(CHECKS.get(path.name, "") + more_checks))
+  execute(notebook, folder=path.parent, scratch=scratch, data_dir=data_dir)
   outputs = outputs_of(notebook)
   figures = [one for one in outputs if "image/png" in one.get("data", {})]
   assert len(figures) >= NUM_FIGURES.get(path.name, 1)
-  printed = "".join(one.text for one in outputs if one.output_type == "stream")
-  assert "warning" not in printed.lower(), printed
+  complaints = "".join(one.text for one in outputs if one.output_type == "stream" and one.name == "stderr")
+  assert "warning" not in complaints.lower(), complaints
 
 
 def test_a_failing_cell_fails(tmp_path):

@@ -78,6 +78,45 @@ else:
   assert f1[0.5] > 0.75 and f1[4.0] < f1[0.5] - 0.2, f1
 assert nll[-100:, 3].mean() > 2 * nll[-100:, 0].mean(), nll[-100:].mean(0)  # harder to predict
 """,
+  "04_your_own_data.ipynb": """
+assert [one.where for one in examined.findings if one.level == "warning"] == ["walk3"]
+assert abs(late_s - 0.4) < 0.05, late_s
+assert recipes.own("sensor", classes=("step",)).num_steps == 4 * 300
+assert {path.suffix for path in (OUT / "labels").iterdir()} == {".csv", ".jams"}
+assert {"labels", "corrections.csv", "report.html"} <= {path.name for path in OUT.iterdir()}
+
+assert np.median(after) < np.median(before) / 2, (np.median(before), np.median(after))
+assert right.mean() > 0.85, right.mean()
+assert error < 0.1, error
+assert len(missing) and is_step.mean() > 0.8, is_step
+assert len(extra) and no_step.mean() > 0.5, no_step
+assert {path.suffix for path in (base / "found").iterdir()} == {".csv", ".svl"}
+for foot in true:
+  assert metrics.onset_scores(true[foot], found.times_s[foot])["f1"] > 0.9, foot
+""",
+  "05_tpu_gpu_job.ipynb": """
+assert int(count) == 2 and jax.device_count() == 2
+assert step_of(BASE / "as it was left") == reached > kept[-1] and kept == [SETTINGS["eval_every"]]
+assert "resuming" in output, output
+assert largest == 0.0, largest
+del after_kill["replicas"]
+assert after_kill == {key: results[key] for key in after_kill}
+whole, again = ([{**line, "seconds": 0} for line in log_of(path)] for path in (WHOLE, KILLED))
+assert whole == again and len(whole) > 30
+
+assert len(results["replicas"]) == 2 and results["f1/seed_std"] > 0
+assert len(split.addressable_shards) == 2
+odd = config.copy_and_resolve_references()
+odd.batch_size += 1
+try:
+  train.fit(odd, BASE / "odd", [])
+except ValueError as refused:
+  assert "a multiple of the 2 devices" in str(refused)
+else:
+  raise AssertionError("a batch that the devices cannot share was taken")
+assert kinds == {"float32"}, kinds
+assert len(list(EXPORTED.iterdir())) == 3 and set(found.times_s) == {"KD", "SD", "HH"}
+""",
 }
 
 

@@ -81,7 +81,7 @@ assert nll[-100:, 3].mean() > 2 * nll[-100:, 0].mean(), nll[-100:].mean(0)  # ha
   "04_your_own_data.ipynb": """
 assert [one.where for one in examined.findings if one.level == "warning"] == ["walk3"]
 assert abs(late_s - 0.4) < 0.05, late_s
-assert recipes.own("sensor", classes=("step",)).num_steps == 4 * 300
+assert recipes.own("sensor", classes=("step",)).num_steps == 6 * 200
 assert {path.suffix for path in (OUT / "labels").iterdir()} == {".csv", ".jams"}
 assert {"labels", "corrections.csv", "report.html"} <= {path.name for path in OUT.iterdir()}
 

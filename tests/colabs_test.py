@@ -78,8 +78,37 @@ else:
   assert f1[0.5] > 0.75 and f1[4.0] < f1[0.5] - 0.2, f1
 assert nll[-100:, 3].mean() > 2 * nll[-100:, 0].mean(), nll[-100:].mean(0)  # harder to predict
 """,
+  "03_misaligned_labels.ipynb": """
+board = {loss: dict(zip(CONDITIONS, row, strict=True)) for loss, row in zip(LOSSES, f1, strict=True)}
+assert min(row["normal", 0] for row in board.values()) > 0.8
+for condition in (("normal", 80), ("skewed", 80)):
+  assert board["cross_entropy"][condition] < 0.65
+  assert board["soft_localization"][condition] > 0.75
+  assert board["softloc"][condition] > 0.88
+for loss in ("soft_localization", "softloc"):
+  for kind in ("normal", "binary", "skewed"):
+    assert board[loss][kind, 40] > board[loss]["normal", 0] - 0.05, (loss, kind)
+assert board["one_sided_smoothing"]["normal", 0] < board["softloc"]["normal", 0]
+assert board["one_sided_smoothing"]["normal", 80] > board["cross_entropy"]["normal", 80] + 0.1
+for condition in (("binary", 80), ("offset", 80)):
+  assert max(row[condition] for row in board.values()) < 0.6, condition
+assert 0.45 < (abs(np.random.default_rng(0).normal(0, 80, 10_000)) > 50).mean() < 0.6
+
+at_40 = {loss: values[CONDITIONS.index(("normal", 40))] for loss, values in peaks.items()}
+assert at_40["softloc"] > at_40["soft_localization"] > at_40["cross_entropy"] > at_40["one_sided_smoothing"]
+assert peaks["cross_entropy"][0] > 0.7 and max(peaks["one_sided_smoothing"]) < 0.2
+
+assert abs(errors["normal", 80].mean()) < 8 and errors["normal", 80].std() < 20
+assert 5 < errors["skewed", 80].mean() < 40
+assert (errors["binary", 80] > 25).mean() > 0.2 and (errors["binary", 80] < -25).mean() > 0.1
+for level_ms in LEVELS_MS:
+  assert abs(errors["offset", level_ms].mean() - level_ms) < 8
+""",
   "04_your_own_data.ipynb": """
-assert [one.where for one in examined.findings if one.level == "warning"] == ["walk3"]
+warnings_of = [(one.where, one.message) for one in examined.findings if one.level == "warning"]
+assert [where for where, message in warnings_of if " late" in message or " early" in message] == ["walk3"]
+drifts = [abs(one.drift) for one in examined.timings.values() if doctor.is_believable(one)]
+assert DURATION_S * max(drifts) < 0.1, drifts
 assert abs(late_s - 0.4) < 0.05, late_s
 assert recipes.own("sensor", classes=("step",)).num_steps == 6 * 200
 assert {path.suffix for path in (OUT / "labels").iterdir()} == {".csv", ".jams"}

@@ -123,7 +123,7 @@ sure = old.confidence > 0.9
 assert sure.mean() > 0.85 and right[sure].mean() > 0.95, (sure.mean(), right[sure].mean())
 assert len(missing) and is_step.mean() > 0.8, is_step
 assert len(extra) and no_step.mean() > 0.5, no_step
-assert {path.suffix for path in (base / "found").iterdir()} == {".csv", ".svl"}
+assert {path.suffix for path in (base / "found").iterdir()} == {".csv", ".svl", ".png"}
 for foot in true:
   assert metrics.onset_scores(true[foot], found.times_s[foot])["f1"] > 0.9, foot
 """,

@@ -126,6 +126,8 @@ assert len(extra) and no_step.mean() > 0.5, no_step
 assert {path.suffix for path in (base / "found").iterdir()} == {".csv", ".svl", ".png"}
 for foot in true:
   assert metrics.onset_scores(true[foot], found.times_s[foot])["f1"] > 0.9, foot
+
+assert len(placed_f1) == 6 and np.mean(list(placed_f1.values())) > 0.93, placed_f1
 """,
   "05_tpu_gpu_job.ipynb": """
 assert int(count) == 2 and jax.device_count() == 2

@@ -92,8 +92,8 @@ def load(
   _check_arguments(classes, class_map, missing, sidecar_extension)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; expected signals with sidecar files of events")
-  pairs, orphans = find(folder, sidecar_extension)
-  pairs, orphans = _select(folder, pairs, orphans, split, include)
+  every, orphans = find(folder, sidecar_extension)
+  pairs, orphans = _select(folder, every, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
   tables = {pair.id: _read_sidecar(folder, pair, classes, class_map) for pair in pairs}
@@ -104,8 +104,10 @@ def load(
   if missing == "unlabelled" and not classes:
     raise ValueError(f"{folder}: no label found; expected classes=... to say what is unlabelled")
   recordings = [_read_recording(folder, pair, tables[pair.id], classes, missing, mono) for pair in pairs]
-  rules = folder / supervision.FILE
-  return supervision.apply(supervision.read_rules(rules), recordings) if rules.exists() else recordings
+  if not (folder / supervision.FILE).exists():
+    return recordings
+  others = [pair.id for pair in every if pair not in pairs]
+  return supervision.apply(supervision.read_rules(folder / supervision.FILE), recordings, others=others)
 
 
 def find(

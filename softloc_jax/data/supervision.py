@@ -63,8 +63,15 @@ def read_rules(path: str | os.PathLike) -> list[Rule]:
   return rules
 
 
-def apply(rules: Sequence[Rule], recordings: Sequence[Recording]) -> list[Recording]:
+def apply(
+  rules: Sequence[Rule], recordings: Sequence[Recording], *, others: Sequence[str] = ()
+) -> list[Recording]:
   """The recordings with what the rules say of their times.
+
+  Args:
+    rules: the first that fits decides.
+    recordings: to be changed.
+    others: ids of recordings that are not, such as those of other splits, which rules may be for.
 
   Raises:
     ValueError: a rule that fits nothing, or calls counts exact.
@@ -76,7 +83,9 @@ def apply(rules: Sequence[Rule], recordings: Sequence[Recording]) -> list[Record
   """
   used: set[int] = set()
   ruled = [_apply_to(rules, one, used) for one in recordings]
-  unused = [rule for number, rule in enumerate(rules) if number not in used]
+  unused = [
+    rule for number, rule in enumerate(rules) if number not in used and not fnmatch.filter(others, rule.id)
+  ]
   if unused:
     raise ValueError(
       f"{FILE}: {','.join(unused[0])!r} decides for no recording and class; expected ids among"

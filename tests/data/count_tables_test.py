@@ -145,6 +145,17 @@ def test_the_first_rule_that_fits_decides(tmp_path):
   assert not two.exact and two.is_labelled("HH") and len(two.times_s("HH"))
 
 
+def test_rules_may_be_for_other_splits(tmp_path):
+  for name in ("one", "two", "three"):
+    write(tmp_path / f"{name}.csv", "time,label\n0.5,KD\n")
+  (tmp_path / "split.csv").write_text("id,split\none,train\ntwo,validation\nthree,test\n")
+  (tmp_path / "supervision.csv").write_text("id,label,supervision\ntwo,KD,exact\n")
+  assert [folder.load(tmp_path, split=split)[0].exact for split in ("train", "validation")] == [set(), {"KD"}]
+  (tmp_path / "supervision.csv").write_text("id,label,supervision\nfour,KD,exact\n")
+  with pytest.raises(ValueError, match="'four,KD,exact' decides for no recording"):
+    folder.load(tmp_path, split="train")
+
+
 @pytest.mark.parametrize(
   ("text", "message"),
   [

@@ -22,6 +22,7 @@ COUNTED_S = (1, 2, 4)  # windows of counts, on average
 WINDOW_S = 0.05
 _CLASSES = ("KD", "SD", "HH")
 _FOLDS = 4
+_DRUM_FOLDS = 3
 
 
 def make_ecg(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps: int | None) -> str:
@@ -55,7 +56,8 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
   """Drum hits of which only counts are known, on MDB Drums and on the embedded drum machine.
 
   MDB Drums is heard by the network that comes with the package, which learned from counts of rendered drums;
-  the machine's recordings by networks that learned from the counts of the others.
+  the machine's recordings, of whose windows the middle length was counted, by networks that learned from the
+  counts of the others.
   """
   del jobs  # the networks of all folds are trained as one program
   real = [mdb_drums.read(item) for item in mdb_drums.find(data_dir, mix="drum_only")]
@@ -67,11 +69,14 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
 
   def refine_rendered(given: Sequence[Recording], folder: pathlib.Path, seed: int) -> refine.Refined:
     config = recipes.for_recordings(given, kind="audio", classes=_CLASSES)
-    config.seed, config.num_steps, config.progress = seed, num_steps or config.num_steps, False
+    config.seed, config.num_steps, config.progress = seed, num_steps or config.num_steps // 2, False
     config.eval_every = config.num_steps
-    return refine.refine(given, workdir=folder, config=config, num_folds=_FOLDS)
+    return refine.refine(given, workdir=folder, config=config, num_folds=_DRUM_FOLDS)
 
-  sources = {"MDB Drums": (real, refine_real), "drum machine": (rendered, refine_rendered)}
+  sources = {
+    "MDB Drums": (real, refine_real, COUNTED_S),
+    "drum machine": (rendered, refine_rendered, COUNTED_S[1:2]),
+  }
   results = {
     (source, window_s): [
       _cell(
@@ -83,8 +88,8 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
       )
       for seed in range(seeds)
     ]
-    for source, (recordings, refine_one) in sources.items()
-    for window_s in COUNTED_S
+    for source, (recordings, refine_one, lengths_s) in sources.items()
+    for window_s in lengths_s
   }
   return _write("refine_drums", workdir, markdown_counts(results), reliability_figure(_named(results)))
 

@@ -259,6 +259,7 @@ def _crnn(conv_features: tuple[int, ...], **settings) -> ConfigDict:
   return ConfigDict(
     {
       "name": "crnn",
+      "dtype": "float32",
       "conv_features": conv_features,
       "residual": True,
       "recurrent": "gru",

@@ -205,7 +205,8 @@ def _recording_row(refined: Refined, id_: str) -> dict:
   own = refined.by_recording[id_]
   shifts_s = np.array([one.shift_s for one in own if np.isfinite(one.shift_s)])
   number = [one.id for one in refined.recordings].index(id_)
-  counts = Counter(one.label for one in own if np.isfinite(one.old_s))
+  exact = refined.recordings[number].exact
+  counts = Counter(one.label for one in own if np.isfinite(one.old_s) and one.label not in exact)
   kinds = {name: kind for kind, name in enumerate(refined.held_out.network.classes)}
   # Of a class's labels the mean lag behind what was heard, weighted by how many there are.
   offsets_s = [

@@ -1,6 +1,7 @@
 """Every config file: all variants build, the docstring's command is one of them, mistakes are named."""
 
 import importlib
+import inspect
 import json
 import pathlib
 import re
@@ -16,7 +17,7 @@ from configs import common
 from configs.misaligned import ecg as misaligned_ecg
 from configs.misaligned import golf
 from configs.weak import drums, ecg
-from softloc_jax import augment, evaluation, input_pipeline, objective, predict, recipes, train_step
+from softloc_jax import augment, evaluation, input_pipeline, models, objective, predict, recipes, train_step
 from softloc_jax.network import Network
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -104,6 +105,13 @@ def test_every_variant_builds(path, variant):
   config = load(path).get_config(variant + NEEDED.get(path, ""))
   assert config.is_locked
   check_builds(config)
+
+
+@pytest.mark.parametrize(("path", "variant"), VARIANTS)
+def test_precision_is_a_setting_wherever_there_is_a_choice(path, variant):
+  model = load(path).get_config(variant + NEEDED.get(path, "")).model
+  parameters = inspect.signature(models.MODELS[model.name].__init__).parameters
+  assert "dtype" not in parameters or model.dtype == "float32"
 
 
 @pytest.mark.parametrize("path", FILES)

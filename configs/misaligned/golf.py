@@ -113,6 +113,7 @@ def _set_small(config: ConfigDict, side: int) -> None:
   config.model = ConfigDict(
     {
       "name": "swingnet",
+      "dtype": "float32",
       "frame_size": (side, side),
       "conv_layers": ((4, 4, 16), (3, 2, 32), (3, 2, 48)),
       "conv_norm": "batch",
@@ -132,6 +133,7 @@ def _set_paper(config: ConfigDict, args, side: int) -> None:
   config.model = ConfigDict(
     {
       "name": "swingnet",
+      "dtype": "float32",
       "frame_size": (side, side),
       "conv_layers": "mobilenet_v2",
       "width": 1.0,

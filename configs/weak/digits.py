@@ -77,6 +77,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.model = ConfigDict(
     {
       "name": "scene",
+      "dtype": "float32",
       "canvas_size": (CANVAS, CANVAS),
       "curve": args.curve,
       "conv_layers": "vgg13" if args.size == "paper" else ((5, 2, 24), (3, 2, 48), 48, (3, 2, 96), 96),

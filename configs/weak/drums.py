@@ -127,6 +127,7 @@ def _set_real(config: ConfigDict, num_replicas: int) -> None:
   config.model = ConfigDict(
     {
       "name": "crnn",
+      "dtype": "float32",
       "conv_features": (64, 64, 64, 64, 64),
       "conv_kernel": (5, 1),
       "merge_bins": True,

@@ -112,6 +112,7 @@ def _set_onset_net(config: ConfigDict, size: str) -> None:
   config.model = ConfigDict(
     {
       "name": "onset_net",
+      "dtype": "float32",
       "harmonics": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
       "features": 24,
       "stem_kernel": (4, 3),

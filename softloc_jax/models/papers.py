@@ -22,6 +22,7 @@ from typing import Any
 
 _COMMON = {
   "name": "crnn",
+  "dtype": "float32",
   "conv_kernel": (3, 4),
   "residual": False,
   "recurrent": "lstm",
@@ -54,6 +55,7 @@ PIANO_MISALIGNED: dict[str, Any] = _COMMON | {
 
 HAWTHORNE: dict[str, Any] = {
   "name": "crnn",
+  "dtype": "float32",
   "conv_features": (48, 48, 96),
   "conv_kernel": (3, 3),
   "conv_pool": (1, 2, 2),

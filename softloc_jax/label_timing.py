@@ -24,6 +24,7 @@ class Timing(NamedTuple):
     matched: share of the labels that then have a detection within the tolerance.
     matched_as_is: the same without any correction.
     num_labels: how many labels there are.
+    drift_error: standard error of the drift, from jitter, number and spread of the labels.
   """
 
   offset_s: float
@@ -32,6 +33,7 @@ class Timing(NamedTuple):
   matched: float
   matched_as_is: float
   num_labels: int
+  drift_error: float
 
 
 def compare(
@@ -82,7 +84,7 @@ def compare(
   detections_s, strengths = detections_s[order], strengths[order]
   as_is = _matched(labels_s, detections_s, tolerance_s)
   if not len(labels_s) or not len(detections_s):
-    return Timing(np.nan, 0.0, np.nan, as_is, as_is, len(labels_s))
+    return Timing(np.nan, 0.0, np.nan, as_is, as_is, len(labels_s), np.inf)
   ends_s = min(labels_s[0], detections_s[0]), max(labels_s[-1], detections_s[-1])
   middle_s, length_s = sum(ends_s) / 2, max(ends_s[1] - ends_s[0], 1e-9)
   offset_s, drift = 0.0, 0.0
@@ -101,9 +103,9 @@ def compare(
   lag_s = lag_s + offset_s + drift * place_s
   offset_s, drift, jitter_s = _fit_line(lag_s, place_s, offset_s, drift, max_drift, tolerance_s)
   corrected_s = labels_s - offset_s - drift * (labels_s - middle_s)
-  return Timing(
-    offset_s, drift, jitter_s, _matched(corrected_s, detections_s, tolerance_s), as_is, len(labels_s)
-  )
+  matched = _matched(corrected_s, detections_s, tolerance_s)
+  error = jitter_s / max(np.sqrt(matched * len(labels_s)) * np.std(labels_s), 1e-9)
+  return Timing(offset_s, drift, jitter_s, matched, as_is, len(labels_s), float(error))
 
 
 def _lags(labels_s, detections_s, strengths, reach_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

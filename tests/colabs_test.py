@@ -109,8 +109,7 @@ warnings_of = [(one.where, one.message) for one in examined.findings if one.leve
 shifted = [where for where, message in warnings_of if " late" in message or " early" in message]
 assert sorted(shifted) == ["", "walk3"], warnings_of
 assert -0.07 < examined.common_offset_s < -0.04
-drifts = [abs(one.drift) for one in examined.timings.values() if doctor.is_believable(one)]
-assert DURATION_S * max(drifts) < 0.1, drifts
+assert not any("drift" in message for _, message in warnings_of), warnings_of
 assert abs(late_s - 0.4) < 0.05, late_s
 assert recipes.own("sensor", classes=("step",)).num_steps == 6 * 200
 assert {path.suffix for path in (OUT / "labels").iterdir()} == {".csv", ".jams"}

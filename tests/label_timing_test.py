@@ -102,3 +102,15 @@ def test_hours_of_labels_are_searched_in_seconds():
   events_s = np.cumsum(rng.uniform(0.1, 0.5, 12_000))  # an hour
   found = label_timing.compare(events_s * 1.0002, events_s)
   assert found.drift == pytest.approx(2e-4, abs=1e-5) and found.matched > 0.99
+
+
+@pytest.mark.parametrize(("drift", "duration_s"), [(0.0, 40.0), (0.0, 200.0), (0.001, 200.0)])
+def test_a_drift_of_jittered_labels_is_known_as_well_as_it_is_said(drift, duration_s):
+  surely = []
+  for seed in range(30):
+    rng = np.random.default_rng(seed)
+    events_s = np.cumsum(rng.uniform(0.4, 1.0, round(duration_s / 0.7)))
+    labels_s = events_s * (1 + drift) + rng.normal(0, 0.03, len(events_s))
+    found = label_timing.compare(labels_s, events_s)
+    surely.append(abs(found.drift) > 4 * found.drift_error)
+  assert np.mean(surely) > 0.95 if drift else np.mean(surely) < 0.05

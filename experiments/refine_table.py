@@ -69,7 +69,7 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
 
   def refine_rendered(given: Sequence[Recording], folder: pathlib.Path, seed: int) -> refine.Refined:
     config = recipes.for_recordings(given, kind="audio", classes=_CLASSES)
-    config.seed, config.num_steps, config.progress = seed, num_steps or config.num_steps // 2, False
+    config.seed, config.num_steps, config.progress = seed, num_steps or config.num_steps, False
     config.eval_every = config.num_steps
     return refine.refine(given, workdir=folder, config=config, num_folds=_DRUM_FOLDS)
 

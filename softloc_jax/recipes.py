@@ -239,7 +239,9 @@ def are_mixed(recordings: Sequence[Recording]) -> bool:
 
 def _set_counted(config: ConfigDict, counted: Sequence[CountedWindow], timed: bool) -> None:
   """Windows as they were counted; batches of about as much signal, however long windows are."""
-  longest_s = max(one.end_s - one.start_s for one in counted)
+  # Both ends are rounded to frames, so a window may have one more than its length.
+  frame_s = config.features.get("hop_samples", 1) / config.features.sample_rate_hz
+  longest_s = max(one.end_s - one.start_s for one in counted) + frame_s
   config.window.max_s = max(longest_s, config.window.max_s if timed else 0.0)
   config.window.min_s = min(config.window.min_s, config.window.max_s)
   config.batch_size = max(4, round(config.batch_size * min(1.0, _USUAL_WINDOW_S / config.window.max_s)))

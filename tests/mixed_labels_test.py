@@ -126,6 +126,20 @@ def test_crops_refuse_what_they_cannot_hold():
     crops_of(many)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0.05, 3.0), min_size=1, max_size=8), st.floats(0, 0.02))
+def test_settings_hold_every_window_that_was_counted(lengths_s, start_s):
+  borders_s = start_s + np.concatenate([[0.0], np.cumsum(lengths_s)])
+  windows = [CountedWindow(*ends_s, 1, 1) for ends_s in itertools.pairwise(borders_s.tolist())]
+  signal = np.zeros(int(50 * borders_s[-1]) + 2, np.float32)
+  one = Recording("one", signal, RATE_HZ, {"hit": np.zeros(0)}, {"hit": False}, {"hit": windows})
+  config = recipes.for_recordings([one], kind="sensor", sample_rate_hz=RATE_HZ)
+  extractor = features.from_config(config.features)
+  frames = input_pipeline.Windows.from_config(config.window, extractor.frame_rate_hz)
+  crops = input_pipeline.Crops([one], ["hit"], extractor, frames, 0, mixed=True)
+  assert all(crops(index)["supervision"][0] == COUNTED for index in range(5))
+
+
 def mixed_loss(batch, logits):
   config = recipes.own("sensor", classes=CLASSES, softness_s=0.1, loss="mixed").loss
   return objective.from_config(config, frame_rate_hz=RATE_HZ, num_steps=100)(logits, batch, 80)

@@ -61,7 +61,7 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
   """
   del jobs  # the networks of all folds are trained as one program
   real = [mdb_drums.read(item) for item in mdb_drums.find(data_dir, mix="drum_only")]
-  rendered = list(drum_machine.DrumMachine("train", num_recordings=24, duration_s=10.0))
+  rendered = list(drum_machine.DrumMachine("train", num_recordings=72, duration_s=10.0))
   trained = detector.Detector.pretrained("drums")
 
   def refine_real(given: Sequence[Recording], folder: pathlib.Path, seed: int) -> refine.Refined:
@@ -69,7 +69,7 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
 
   def refine_rendered(given: Sequence[Recording], folder: pathlib.Path, seed: int) -> refine.Refined:
     config = recipes.for_recordings(given, kind="audio", classes=_CLASSES)
-    config.seed, config.num_steps, config.progress = seed, num_steps or config.num_steps, False
+    config.seed, config.num_steps, config.progress = seed, num_steps or 1200, False
     config.eval_every = config.num_steps
     return refine.refine(given, workdir=folder, config=config, num_folds=_DRUM_FOLDS)
 

@@ -50,7 +50,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=pathlib.Path))
 @_MODEL
 @_CHECKPOINT
 @click.option(
@@ -68,15 +68,41 @@ def cli(context: click.Context, debug: bool) -> None:
   "--start", "start_s", default=0.0, show_default=True, help="Where the figure begins, in seconds."
 )
 @click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
-@click.pass_obj
-def predict(debug, files, model, checkpoint, out, formats, overwrite, skip_existing, plot, **stretch) -> None:
-  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos), or of folders of them."""
-  from softloc_jax import detector
-  from softloc_jax.commands import predict_files
+@click.option("--stream", is_flag=True, help="Raw samples from standard input instead, to csv as they come.")
+@click.option("--rate-hz", type=_POSITIVE, help="Of the stream.  [default: the network's]")
+@click.option(
+  "--sample-format",
+  type=click.Choice(["s16le", "f32le"]),
+  default="s16le",
+  show_default=True,
+  help="Of the stream.",
+)
+@click.option(
+  "--block-ms", type=_POSITIVE, default=100.0, show_default=True, help="Of the stream, computed at a time."
+)
+@click.pass_context
+def predict(
+  context, files, model, checkpoint, out, formats, overwrite, skip_existing, plot, start_s, length_s, **stream
+) -> None:
+  """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos), or of folders of them.
 
-  with _one_line_errors(debug):
+  With --stream, or - for FILES, of what arrives on standard input, on standard output.
+  """
+  from softloc_jax import detector
+  from softloc_jax.commands import predict_files, predict_stream
+
+  with _one_line_errors(context.obj):
+    is_stream = predict_stream.is_meant(context)
     if (model is None) == (checkpoint is None):
       raise click.UsageError("expected either --model or --checkpoint")
+    if is_stream:
+      predict_stream.run(
+        detector.chosen(model, checkpoint),
+        rate_hz=stream["rate_hz"],
+        sample_format=stream["sample_format"],
+        block_s=stream["block_ms"] / 1000,
+      )
+      return
     extensions = [*(f".{one}" for one in formats), *([".png"] if plot else [])]
     planned = predict_files.plan(files, out, extensions, overwrite=overwrite, skip_existing=skip_existing)
     if not planned:
@@ -87,7 +113,7 @@ def predict(debug, files, model, checkpoint, out, formats, overwrite, skip_exist
       found = trained.detect_file(one.source)
       for target in one.targets:
         if target.suffix == ".png":
-          found.plot(target, **stretch)
+          found.plot(target, start_s=start_s, length_s=length_s)
         else:
           found.write(target, overwrite=overwrite)
       counts = ", ".join(f"{len(times)} {name}" for name, times in found.times_s.items())

@@ -121,8 +121,8 @@ class Detector:
 
   def __init__(self, trained: pretrained.Trained):
     self.config, self.network = trained.config, trained.network
-    self._variables = trained.variables
-    self._calibration = evaluation.Calibration(**trained.calibration)
+    self.variables = trained.variables
+    self.calibration = evaluation.Calibration(**trained.calibration)
     self._predictor = predict.Predictor.from_config(self.network, self.config.predict)
     self._decoder = evaluation.Decoder(
       self.config.decode, self.network.classes, self.network.extractor.frame_rate_hz
@@ -158,8 +158,8 @@ class Detector:
     if self.config.data.conditioning is not None:
       recording = condition.condition(recording, **self.config.data.conditioning)
     checks.check_signal(recording, self.network.extractor)
-    probs = self._predictor.probabilities(self._variables, recording.signal)[0]
-    times_s, confidence = self._decoder(probs, self._calibration)
+    probs = self._predictor.probabilities(self.variables, recording.signal)[0]
+    times_s, confidence = self._decoder(probs, self.calibration)
     return Detection(recording, times_s, confidence, probs, self.network, source_rate_hz)
 
   def detect_file(self, path: str | os.PathLike) -> Detection:

@@ -80,6 +80,11 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option(
   "--block-ms", type=_POSITIVE, default=100.0, show_default=True, help="Of the stream, computed at a time."
 )
+@click.option(
+  "--ahead-ms",
+  type=click.FloatRange(min=0),
+  help="Of the stream, that the network waits for at most.  [default: its context]",
+)
 @click.pass_context
 def predict(
   context, files, model, checkpoint, out, formats, overwrite, skip_existing, plot, start_s, length_s, **stream
@@ -101,6 +106,7 @@ def predict(
         rate_hz=stream["rate_hz"],
         sample_format=stream["sample_format"],
         block_s=stream["block_ms"] / 1000,
+        ahead_s=None if stream["ahead_ms"] is None else stream["ahead_ms"] / 1000,
       )
       return
     extensions = [*(f".{one}" for one in formats), *([".png"] if plot else [])]

@@ -1,7 +1,8 @@
 """Event probabilities to events while they arrive: what `decode` finds, as soon as it is certain.
 
 Frames that are still to come may hold anything. An event is certain once no such frame could change it,
-however probable: then what is found piece by piece is what `decode` finds in the whole.
+however probable: then what is found piece by piece is what `decode` finds in the whole. Where two centres of
+mass are equal to the last bit, and too close for both, either may be taken.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import numpy as np
 from softloc_jax import decode, evaluation, events
 
 # Candidates that wait for stronger ones, which wait themselves, are decided as if nothing came any more after
-# so many reaches: what is held in memory must not grow. Ten in a row, each stronger than the one before, in
-# all of which nothing is certain: not seen in 10 million frames of noise.
+# so many reaches: what is held in memory must not grow. It takes a slope of that length, or one value.
 _MOST_REACHES = 10
 
 
@@ -80,17 +80,18 @@ class _Suppressor:
     return sorted(found, key=lambda one: one.frame)
 
   def _decide(self, unseen: float) -> list[_Candidate]:
-    found, waiting = [], []
+    found, waiting, open_frames = [], [], []
     for one in sorted(self._waiting):
       if self._near(self._kept, one.frame):
         continue
-      if one.frame + self._reach >= unseen or self._near([other.frame for other in waiting], one.frame):
+      if one.frame + self._reach >= unseen or self._near(open_frames, one.frame):
         waiting.append(one)
+        open_frames.append(one.frame)
       else:
         found.append(one)
         self._kept.append(one.frame)
     self._waiting = sorted(waiting, key=lambda one: one.frame)
-    first = min([unseen, *(one.frame for one in self._waiting)])
+    first = min([unseen, *open_frames])
     if np.isfinite(first):
       self._kept = [frame for frame in self._kept if frame + self._reach >= first]
     return found
@@ -193,13 +194,13 @@ class PeakPick:
   """`decode.peak_pick` of a stream, with the same arguments, of one class.
 
   Heights fall with every event within six times the softness, and what its neighbours' neighbours change is
-  felt further away, less and less: events are taken for certain 12 times the softness after them. That is no
-  proof, but no event of 300 000 frames of noise differed.
+  felt further away, less and less: events are taken for certain 18 times the softness after them. That is no
+  proof, but none of 24 000 events in heat maps of noise differed, where 12 times changed 7 of them.
   """
 
   def __init__(self, *, threshold: float, softness: float):
     self._decode = functools.partial(decode.peak_pick, softness=softness, threshold=threshold)
-    self.wait_frames = 2 * int(np.ceil(6 * softness))
+    self.wait_frames = 3 * int(np.ceil(6 * softness))
     self._values, self._first, self._done = np.zeros(0), 0, 0
 
   @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ import numpy as np
 import scipy.special
 
 from softloc_jax import detector, events, features, online_decode
+from softloc_jax.network import Network
 from softloc_jax.online_decode import Event
 
 # Samples of output after which a resampler has shown how much it holds back; and how many go in at a time.
@@ -54,7 +57,7 @@ class Stream:
 
   Frames are computed in blocks, each with `predict.context_s` before it and as much after it as the network
   looks ahead: nothing if it is causal, little if it only convolves, and at most the same context. So the
-  probabilities are those of `detector.detect`, as far as the context covers what the network remembers, and
+  probabilities are those of `Detector.detect`, as far as the context covers what the network remembers, and
   decoding adds no difference (see `online_decode`). How the signal is cut into pieces changes nothing.
 
   Args:
@@ -62,21 +65,33 @@ class Stream:
     rate_hz: samples per second of what is pushed; that of the network if None. Others are resampled, where
       the network's settings resample recordings, and by another filter than theirs.
     block_s: frames are computed in blocks of about this length: longer ones come later, and cost less.
+    ahead_s: how far a network that looks further ahead may do so: events come sooner with less than
+      `predict.context_s`, which None stands for, and are more often others.
 
   Attributes:
     latency: how long after an event it is told, at most.
 
   Raises:
     ValueError: a network that needs the whole recording, naming the setting; a rate that it does not take; an
-      empty block.
+      empty block, or a negative `ahead_s`.
     ImportError: another rate, without the library that resamples.
   """
 
-  def __init__(self, trained: detector.Detector, *, rate_hz: float | None = None, block_s: float = 0.1):
+  def __init__(
+    self,
+    trained: detector.Detector,
+    *,
+    rate_hz: float | None = None,
+    block_s: float = 0.1,
+    ahead_s: float | None = None,
+  ):
     refuse_whole_recordings(trained.config)
-    if not (block_s > 0 and math.isfinite(block_s)):
-      raise ValueError(f"block_s is {block_s}; expected a positive number of seconds")
     network, settings = trained.network, trained.config.predict
+    ahead_s = settings.context_s if ahead_s is None else ahead_s
+    if not (0 < block_s < math.inf and 0 <= ahead_s < math.inf):
+      raise ValueError(
+        f"block_s is {block_s} and ahead_s {ahead_s}; expected seconds, more than 0 and 0 or more"
+      )
     self._extractor, self._variables = network.extractor, trained.variables
     self._num_classes, self._is_ensemble = len(network.classes), settings.get("ensemble", False)
     frame_rate_hz = self._extractor.frame_rate_hz
@@ -84,17 +99,14 @@ class Stream:
       trained.config.decode, trained.calibration, network.classes, frame_rate_hz
     )
     self._resampler = _resampler(trained.config, self._extractor, rate_hz)
-    self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
+    self._apply = _compiled(network)
     # In whole steps of the model, as a recording is cut into chunks.
-    block, context = (
-      -(-frames // network.time_stride) * network.time_stride
-      for frames in (
-        events.duration_to_frames(block_s, frame_rate_hz),
-        round(settings.context_s * frame_rate_hz),
-      )
-    )
+    block = events.duration_to_frames(block_s, frame_rate_hz)
+    context, most_ahead = (round(length_s * frame_rate_hz) for length_s in (settings.context_s, ahead_s))
+    stride = network.time_stride
+    context, block, most_ahead = (-(-frames // stride) * stride for frames in (context, block, most_ahead))
     self._before, self._block = context, block
-    ahead = self._frames_ahead(context)
+    ahead = self._frames_ahead(most_ahead)
     first, self._num_samples = self._extractor.sample_range(-context, context + block + ahead)
     self._hop = self._extractor.sample_range(block, 1)[0] - self._extractor.sample_range(0, 1)[0]
     # From the first sample of the next block's context on; before the signal begins there are zeros.
@@ -189,22 +201,28 @@ class Stream:
     """Of the frames that these samples `[N, channels]` are made for, `[R, frames, C]`."""
     return np.asarray(self._apply(self._variables, signal[None]))[:, 0]
 
-  def _frames_ahead(self, context: int) -> int:
-    """Frames after a block that its logits depend on, at most `context`: found by trying.
+  def _frames_ahead(self, most: int) -> int:
+    """Frames after a block that its logits depend on, at most so many: found by trying.
 
     What is not a number makes everything that depends on it not a number.
     """
-    if not context:
+    if not most:
       return 0
-    _, num_samples = self._extractor.sample_range(-context, context + self._block + context)
-    _, num_known = self._extractor.sample_range(-context, context + self._block)
+    end = self._before + self._block
+    _, num_samples = self._extractor.sample_range(-self._before, end + most)
+    _, num_known = self._extractor.sample_range(-self._before, end)
     signal = np.zeros((num_samples, self._extractor.num_channels), np.float32)
     signal[num_known:] = np.nan
     unknown = np.isnan(self._logits(signal)).any(axis=(0, 2))
-    end = context + self._block
     if not unknown[end:].all():  # something in the network turns it into a number again: it tells nothing
-      return context
-    return min(context, end - int(np.argmax(unknown)))
+      return most
+    return min(most, end - int(np.argmax(unknown)))
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(network: Network) -> Callable:
+  """The network over replicas: compiled once for all streams of it."""
+  return jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
 
 
 def refuse_whole_recordings(config: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import pathlib
 import sys
 from typing import Any, BinaryIO, TextIO
 
@@ -18,7 +17,12 @@ _HEADERS = {b"RIFF": "wav", b"RF64": "wav", b"FORM": "aiff", b"fLaC": "flac", b"
 _MOST_BYTES = 1 << 16  # at a time; what a pipe holds
 
 # Options of `predict` that only mean something for one of both.
-_OF_STREAMS = {"rate_hz": "--rate-hz", "sample_format": "--sample-format", "block_ms": "--block-ms"}
+_OF_STREAMS = {
+  "rate_hz": "--rate-hz",
+  "sample_format": "--sample-format",
+  "block_ms": "--block-ms",
+  "ahead_ms": "--ahead-ms",
+}
 _OF_FILES = {
   "out": "--out",
   "formats": "--format",
@@ -38,14 +42,13 @@ def is_meant(context: Any) -> bool:
   """
   import click
 
-  given, files = context.params, list(context.params["files"])
-  is_stream = given["stream"] or files == [pathlib.Path("-")]
-  if is_stream and files not in ([], [pathlib.Path("-")]):
-    raise click.UsageError(f"--stream reads standard input; expected no files, found {files[0]}")
+  files = [str(one) for one in context.params["files"]]
+  is_stream = context.params["stream"] or "-" in files
+  if is_stream and files not in ([], ["-"]):
+    others = ", ".join(one for one in files if one != "-")
+    raise click.UsageError(f"a stream comes from standard input alone; expected no files, found {others}")
   if not is_stream and not files:
     raise click.UsageError("Missing argument 'FILES...'; expected signals, or --stream")
-  if pathlib.Path("-") in files[1:] or (len(files) > 1 and files[0] == pathlib.Path("-")):
-    raise click.UsageError("- stands for standard input; expected it alone")
   for name, option in (_OF_FILES if is_stream else _OF_STREAMS).items():
     if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
       raise click.UsageError(f"{option} is for {'files' if is_stream else 'streams'}; expected none here")
@@ -60,7 +63,7 @@ def predict_stream(
   *,
   rate_hz: float | None = None,
   sample_format: str = "s16le",
-  block_s: float = 0.1,
+  **settings,
 ) -> None:
   """Reads raw samples until they end, and writes `time,label,confidence` of each event once it is certain.
 
@@ -71,14 +74,14 @@ def predict_stream(
     log: gets the latency, and what is odd.
     rate_hz: of the samples; that of the network if None.
     sample_format: "s16le" or "f32le".
-    block_s: see `streaming.Stream`.
+    **settings: of `streaming.Stream`.
 
   Raises:
     ValueError: samples that come with the header of a file, or that the network does not take.
     BrokenPipeError: nobody reads what is written any more.
   """
   dtype, scale = _FORMATS[sample_format]
-  stream = streaming.Stream(trained, rate_hz=rate_hz, block_s=block_s)
+  stream = streaming.Stream(trained, rate_hz=rate_hz, **settings)
   channels = trained.network.extractor.num_channels
   rate_hz = rate_hz or trained.network.extractor.sample_rate_hz
   print(f"latency: {stream.latency}", file=log, flush=True)
@@ -109,14 +112,18 @@ def run(trained: detector.Detector, **settings) -> None:
     ValueError: see `predict_stream`; or a terminal in the place of a pipe.
   """
   if sys.stdin.isatty():
-    raise ValueError("standard input is a terminal; expected raw samples from a pipe or a file")
+    raise ValueError("standard input is a terminal; expected raw samples, from a pipe")
   try:
     predict_stream(trained, sys.stdin.buffer, sys.stdout, sys.stderr, **settings)
   except BrokenPipeError:
-    # The interpreter flushes what is left on its way out, and would complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _silence(sys.stdout)
   except KeyboardInterrupt:
     sys.exit(130)  # as a shell says it
+
+
+def _silence(out: TextIO) -> None:
+  """Sends the rest nowhere: the interpreter writes what is left on its way out, and would complain."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _write(writer, out: TextIO, found: list[streaming.Event]) -> None:

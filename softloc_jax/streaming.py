@@ -20,7 +20,7 @@ _RESAMPLER_SAMPLES, _RESAMPLER_PIECE = 8192, 8
 
 
 class Latency(NamedTuple):
-  """Parts of the time, in seconds, between an event and when it is told, but for the time of computing.
+  """Parts of the longest time, in seconds, between an event and when it is told, without that of computing.
 
   Attributes:
     features_s: signal that a frame's features need after it.
@@ -69,7 +69,7 @@ class Stream:
       `predict.context_s`, which None stands for, and are more often others.
 
   Attributes:
-    latency: how long after an event it is told, at most.
+    latency: how long after an event it is told.
 
   Raises:
     ValueError: a network that needs the whole recording, naming the setting; a rate that it does not take; an
@@ -124,7 +124,7 @@ class Stream:
 
   @property
   def latency_s(self) -> float:
-    """Seconds between an event and when it is told, at most; see `Latency`."""
+    """Seconds between an event and when it is told; see `Latency` for what may wait longer."""
     return self.latency.total_s
 
   @property

@@ -209,5 +209,5 @@ def figure(chosen: Mapping[str, Task], results: Mapping[Cell, Replicas]):
   for axis, kind in zip(axes[0], KINDS, strict=True):
     axis.set_title(f"{kind} noise" if kind != "constant" else "all labels late alike")
   drawn.supxlabel("how far labels are moved (standard deviation, or the constant) [ms]", fontsize="medium")
-  drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize="small")
+  drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize="small")
   return drawn

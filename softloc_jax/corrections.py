@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
-from softloc_jax import cross_fitting, label_model, placing
+from softloc_jax import cross_fitting, label_model, mixed_labels, placing
 from softloc_jax.data.recording import Recording
 
 STATUSES = ("confirmed", "moved", "placed", "doubtful", "probably extra", "probably missing")
@@ -109,27 +109,31 @@ def _missing(track: label_model.Track, model: label_model.LabelModel, unlabelled
 
 
 def placed(config: Any, held_out: cross_fitting.HeldOut, recordings: Sequence[Recording]) -> list[Correction]:
-  """The events of windows that were counted."""
+  """The events of windows that were counted.
+
+  Raises:
+    ValueError: a window with more events than frames, or of less than a frame.
+  """
   network, found = held_out.network, {}
+  rate_hz = network.extractor.frame_rate_hz
   for one in recordings:
-    for name, windows in one.counted.items():
-      if windows:
-        found[one.id, name] = placing.candidates(
-          held_out.probs[one.id][:, network.classes.index(name)],
-          windows,
-          frame_rate_hz=network.extractor.frame_rate_hz,
-          suppression_s=config.decode.suppression_s,
-        )
-  weights = {
-    name: placing.fit_weight([own for (_, of_class), own in found.items() if of_class == name])
-    for name in {name for _, name in found}
-  }
+    probs = held_out.probs[one.id]
+    for name in mixed_labels.counted_frames(one, network.classes, len(probs), rate_hz):
+      found[one.id, name] = placing.candidates(
+        probs[:, network.classes.index(name)],
+        one.counted[name],
+        frame_rate_hz=rate_hz,
+        suppression_s=config.decode.suppression_s,
+      )
   corrections = []
-  for (recording, name), own in found.items():
-    for new_s, posterior in zip(*placing.place(own, weight=weights[name]), strict=True):
-      sure = float(_SUREST_PLACE * posterior)
-      status = "placed" if sure >= 0.5 else "doubtful"
-      corrections.append(Correction(recording, name, np.nan, float(new_s), sure, status))
+  for name in sorted({name for _, name in found}):
+    own = {recording: one for (recording, of_class), one in found.items() if of_class == name}
+    scales = placing.fit_scales(list(own.values()))
+    for (recording, one), bias in zip(own.items(), scales.biases, strict=True):
+      for new_s, posterior in zip(*placing.place(one, weight=scales.weight, bias=bias), strict=True):
+        sure = float(_SUREST_PLACE * posterior)
+        status = "placed" if sure >= 0.5 else "doubtful"
+        corrections.append(Correction(recording, name, np.nan, float(new_s), sure, status))
   return corrections
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from softloc_jax import detector, label_timing, onset_envelope
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import recording as recording_lib
-from softloc_jax.data import signal_files
+from softloc_jax.data import signal_files, supervision
 from softloc_jax.data.recording import Recording
 from softloc_jax.data.splits import SPLITS, assign_ids, listing, read_split
 
@@ -50,7 +50,7 @@ class Diagnosis(NamedTuple):
     timings: recording -> how its labels lie beside what was heard; the furthest off first.
     common_offset_s: the median offset of the believable timings, which is the detector's own.
     num_recordings: signals in the folder.
-    counts: class -> labels.
+    counts: class -> labels, a window that was counted being one.
   """
 
   findings: Sequence[Finding]
@@ -97,17 +97,32 @@ def examine(
   ]
   findings += _check_names(pairs)
   recordings = [one for pair in pairs if (one := _read(folder, pair, classes, findings)) is not None]
+  recordings = _supervised(folder, recordings, findings)
   findings += _compare_recordings(recordings)
   findings += _check_splits(folder, [pair.id for pair in pairs])
   counts = Counter(dict.fromkeys(classes or (), 0))
   for one in recordings:
     counts.update({name: len(times_s) for name, times_s in one.events.items()})
-    counts.update({name: sum(window.low for window in found) for name, found in one.counted.items()})
+    counts.update({name: len(windows) for name, windows in one.counted.items()})
   findings += _check_classes(counts, recordings)
   timings, common_s = _timings(recordings, trained, findings) if timing else ({}, 0.0)
   levels = ("error", "warning", "note")
   findings.sort(key=lambda one: levels.index(one.level))  # stable: in the order they were found
   return Diagnosis(findings, timings, common_s, len(pairs), dict(sorted(counts.items())))
+
+
+def _supervised(
+  folder: pathlib.Path, recordings: Sequence[Recording], findings: list[Finding]
+) -> Sequence[Recording]:
+  """The recordings as `supervision.csv` has them, if there is one and it makes sense."""
+  path = folder / supervision.FILE
+  if not path.exists():
+    return recordings
+  try:
+    return supervision.apply(supervision.read_rules(path), recordings)
+  except ValueError as error:
+    findings.append(Finding("error", path.name, _without(str(error), folder).removeprefix(f"{path.name}: ")))
+    return recordings
 
 
 def _check_names(pairs) -> list[Finding]:

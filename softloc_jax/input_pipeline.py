@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 import logging
+import math
 from typing import Any
 import zlib
 
@@ -36,6 +37,8 @@ class Windows:
     segments: whether each recording is cut once into consecutive windows, as an annotator
       who counts would do it, and only those counts are ever used. Otherwise windows lie
       anywhere, which only makes sense where the labels are times.
+    counted_frames: the longest window that somebody counted, of mixed labels; windows of times stay within
+      `max_frames`.
     border_search_frames: how far a border of such a window may move to the place that lies
       furthest from any label. A misaligned label seldom crosses a border there, so the count
       of the window is right; 0 leaves borders where chance puts them.
@@ -46,6 +49,7 @@ class Windows:
   context_frames: int
   segments: bool
   border_search_frames: int = 0
+  counted_frames: int = 0
 
   def __post_init__(self):
     if not 1 <= self.min_frames <= self.max_frames:
@@ -57,17 +61,23 @@ class Windows:
 
   @property
   def crop_frames(self) -> int:
-    return self.max_frames + 2 * self.context_frames
+    return self.longest_frames + 2 * self.context_frames
+
+  @property
+  def longest_frames(self) -> int:
+    return max(self.max_frames, self.counted_frames)
 
   @classmethod
   def from_config(cls, config: Any, frame_rate_hz: float) -> Windows:
-    """From seconds: `min_s`, `max_s`, `context_s`, `segments`, `border_search_s`."""
+    """From seconds: `min_s`, `max_s`, `context_s`, `segments`, `border_search_s`, and of mixed labels
+    `counted_s`."""
     return cls(
       min_frames=events.duration_to_frames(config.min_s, frame_rate_hz),
       max_frames=events.duration_to_frames(config.max_s, frame_rate_hz),
       context_frames=round(config.context_s * frame_rate_hz),
       segments=config.segments,
       border_search_frames=round(config.border_search_s * frame_rate_hz),
+      counted_frames=math.ceil(config.get("counted_s", 0.0) * frame_rate_hz),
     )
 
 
@@ -110,7 +120,10 @@ class Crops:
     self._recordings = [_on_frames(one, total, extractor.frame_rate_hz) for one, total in pairs]
     self._mixed = None
     if mixed:
-      rest = {"frame_rate_hz": extractor.frame_rate_hz, "longest": windows.max_frames}
+      rest = {
+        "frame_rate_hz": extractor.frame_rate_hz,
+        "longest": windows.longest_frames,
+      }
       self._mixed = [
         mixed_labels.MixedLabels(one, self._classes, total, **rest)
         for one, total in zip(self._recordings, self._num_frames, strict=True)
@@ -140,7 +153,7 @@ class Crops:
     rng = np.random.default_rng((self._seed, 1, index))
     number, start, stop = self._draw(rng)
     windows = self._windows
-    slack = windows.max_frames - (stop - start)  # where in the crop the window lies says nothing either
+    slack = windows.longest_frames - (stop - start)  # where in the crop the window lies says nothing either
     crop_start = start - windows.context_frames - int(rng.integers(0, slack + 1))
     recording = self._recordings[number]
     found = events.to_frame_labels(

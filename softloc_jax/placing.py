@@ -25,7 +25,7 @@ _MORE = 64  # events than the least number, of a window whose largest nobody gav
 
 
 class Placed(NamedTuple):
-  """Events in seconds, `[num_events]`, and how likely each is an event, given the count."""
+  """Events in seconds, `[num_events]`, and how likely each is an event, given what is known of the count."""
 
   times_s: np.ndarray
   confidence: np.ndarray
@@ -84,15 +84,16 @@ def _more_frames(
   return decode.most_probable(score, frames, number, suppression)
 
 
-def place(found: Candidates, *, weight: float = 1.0) -> Placed:
+def place(found: Candidates, *, weight: float = 1.0, bias: float = 0.0) -> Placed:
   """As many events in each window as somebody counted: its most probable candidates.
 
   Of an interval of counts the most probable one is taken. The confidence is the posterior probability of the
-  candidate, given the count.
+  candidate, given that the count lies in the interval: `p + d log Pr(low <= Y <= high) / d logit`.
 
   Args:
     found: the candidates of a recording.
-    weight: factor on their logits, see `fit_weight`.
+    weight: factor on their logits, see `fit_scales`.
+    bias: added to them; of no effect where counts are exact.
 
   Returns:
     The events of all windows, by time.
@@ -106,9 +107,9 @@ def place(found: Candidates, *, weight: float = 1.0) -> Placed:
   if not len(found.windows):
     return Placed(np.zeros(0), np.zeros(0))
   stack = _stacked([found])
-  logits = np.where(stack.where, weight * stack.logits, 0.0).astype(np.float32)
+  logits = np.where(stack.where, weight * stack.logits + bias, 0.0).astype(np.float32)
   counts = _most_probable_counts(logits, stack)
-  posteriors = np.asarray(poisson_binomial.posterior(logits, counts, where=stack.where), np.float64)
+  posteriors = np.asarray(_posterior(logits, *stack[1:]), np.float64)
   times_s, confidence = [np.zeros(0)], [np.zeros(0)]
   for own_s, values, count, posterior in zip(
     found.times_s, found.logits, counts.tolist(), posteriors, strict=False
@@ -121,14 +122,20 @@ def place(found: Candidates, *, weight: float = 1.0) -> Placed:
   return Placed(times_s[order], confidence[order])
 
 
-def fit_weight(found: Sequence[Candidates]) -> float:
-  """The factor on logits under which the counts of windows are most probable: how sure a network may be.
+class Scales(NamedTuple):
+  """What logits of candidates are to be multiplied with, and what of each recording is added then."""
+
+  weight: float
+  biases: np.ndarray
+
+
+def fit_scales(found: Sequence[Candidates]) -> Scales:
+  """The scale of logits under which the counts of windows are most probable: how sure a network may be.
 
   A network that is too sure of itself, or not sure enough, is surprised by counts: so counts alone, of
   windows that it was not trained on, tell it (Platt's scaling, with the likelihood of a count in the place of
-  that of a label). Logits also get a constant for each recording, of which a network may hear too many
-  events, or too few; given the count it is of no effect on which events they are. A weak prior keeps both
-  where windows are few.
+  that of a label). Logits get a factor, and a constant for each recording, of which a network may hear too
+  many events, or too few. A weak prior keeps both where windows are few.
 
   Args:
     found: candidates of each recording.
@@ -148,7 +155,7 @@ def fit_weight(found: Sequence[Candidates]) -> float:
 
   # The logarithm of the weight, the constant of all, and what those of recordings differ by.
   best = scipy.optimize.minimize(cost, np.zeros(2 + len(found)), jac=True, method="L-BFGS-B")
-  return float(np.exp(best.x[0]))
+  return Scales(float(np.exp(best.x[0])), best.x[1] + best.x[2:])
 
 
 class _Stack(NamedTuple):
@@ -166,12 +173,14 @@ def _stacked(found: Sequence[Candidates]) -> _Stack:
   windows = [window for one in found for window in one.windows]
   longest, number = (_padded(size) for size in (max(map(len, rows)), len(rows)))
   logits, where = np.zeros((number, longest), np.float32), np.zeros((number, longest), bool)
-  low, high = np.zeros((2, number), np.int32)  # of rows that only fill up, none
+  low, high = np.zeros((2, number), np.int64)  # of rows that only fill up, none
   for row, (values, window) in enumerate(zip(rows, windows, strict=True)):
     logits[row, : len(values)], where[row, : len(values)] = values, True
     low[row], high[row] = window.low, window.low + _MORE if window.high is None else window.high
   high = np.minimum(high, np.maximum(where.sum(1), low))
-  return _Stack(logits, where, low, high, np.arange(_padded(int(high.max())) + 1))
+  # One bin more than the largest count: the last stands for all that are larger.
+  most = np.arange(_padded(int(high.max()) + 1) + 1)
+  return _Stack(logits, where, low.astype(np.int32), high.astype(np.int32), most)
 
 
 def _padded(size: int) -> int:
@@ -188,6 +197,16 @@ def _surprise(parameters, recording, logits, where, low, high, most):
   log_prob = poisson_binomial.log_interval_prob(scaled, low, high, max_count=len(most) - 1, where=where)
   prior = jnp.square(log_weight) + jnp.square(common / 3) + jnp.sum(jnp.square(own))
   return prior / 2 - jnp.sum(log_prob)
+
+
+@jax.jit
+def _posterior(logits, where, low, high, most):
+  """Probability of each candidate to be an event, given that the count lies in its interval."""
+
+  def log_prob(x):
+    return jnp.sum(poisson_binomial.log_interval_prob(x, low, high, max_count=len(most) - 1, where=where))
+
+  return jnp.where(where, jax.nn.sigmoid(logits) + jax.grad(log_prob)(logits), 0.0)
 
 
 def _most_probable_counts(logits: np.ndarray, stack: _Stack) -> np.ndarray:

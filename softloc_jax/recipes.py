@@ -200,8 +200,8 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
 
   The classes are those of their labels; a sensor has as many channels as they do. The least gap between two
   events is half of what nine of ten neighbouring labels of a class keep, within 30 to 200 ms; windows may
-  hold half as many events more than any stretch of two seconds does. Where some windows were counted, or some
-  times are exact, the loss is "mixed", and windows may be as long as the longest that was counted.
+  hold half as many events more than any stretch of their length does. Where some windows were counted, or
+  some times are exact, the loss is "mixed", and crops hold the longest window that was counted.
 
   Raises:
     ValueError: as `own`; recordings without labels, or sensors with different numbers of channels.
@@ -224,12 +224,23 @@ def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) ->
   if are_mixed(recordings):
     given |= {"loss": "mixed", "softness_s": given.get("softness_s") or _SOFTNESS_S}
   config = own(kind, classes=classes, **given)
-  most = max(int((np.searchsorted(one, one + 2.0) - np.arange(len(one))).max(initial=0)) for one in times_s)
-  most = max([most, *(window.low if window.high is None else window.high for window in counted)])
-  config.loss.max_count = max(10, round(1.5 * most))
-  if counted:
-    _set_counted(config, counted, timed=any(map(len, times_s)))
+  counted_s = _set_counted(config, counted, timed=any(map(len, times_s))) if counted else 0.0
+  longest_s = max(_USUAL_WINDOW_S, counted_s)
+  most = [_most_within(one, np.ones(len(one)), longest_s) for one in times_s]
+  for one in recordings:
+    for windows in one.counted.values():
+      # No window holds more events than frames.
+      high = [own.low if own.high is None else min(own.high, _num_frames(config, own)) for own in windows]
+      most.append(_most_within(np.array([own.start_s for own in windows]), np.array(high), longest_s))
+  config.loss.max_count = max(10, round(1.5 * max(most)))
   return config
+
+
+def _most_within(starts_s: np.ndarray, events: np.ndarray, length_s: float) -> int:
+  """The most events that begin within any stretch of a length."""
+  total = np.concatenate([[0], np.cumsum(events)])
+  last = np.searchsorted(starts_s, starts_s + length_s)
+  return int((total[last] - total[: len(starts_s)]).max(initial=0))
 
 
 def are_mixed(recordings: Sequence[Recording]) -> bool:
@@ -237,16 +248,28 @@ def are_mixed(recordings: Sequence[Recording]) -> bool:
   return any(one.exact or any(one.counted.values()) for one in recordings)
 
 
-def _set_counted(config: ConfigDict, counted: Sequence[CountedWindow], timed: bool) -> None:
-  """Windows as they were counted; batches of about as much signal, however long windows are."""
-  # Both ends are rounded to frames, so a window may have one more than its length.
+def _set_counted(config: ConfigDict, counted: Sequence[CountedWindow], timed: bool) -> float:
+  """Crops that hold each counted window, in batches of about as much signal; the longest, in seconds.
+
+  Windows without any event do not count: they are learned from in pieces.
+  """
+  # Both ends are put on frames, so a window may have one more than its length.
   frame_s = config.features.get("hop_samples", 1) / config.features.sample_rate_hz
-  longest_s = max(one.end_s - one.start_s for one in counted) + frame_s
-  config.window.max_s = max(longest_s, config.window.max_s if timed else 0.0)
-  config.window.min_s = min(config.window.min_s, config.window.max_s)
-  config.batch_size = max(4, round(config.batch_size * min(1.0, _USUAL_WINDOW_S / config.window.max_s)))
-  if not timed:
+  lengths_s = [one.end_s - one.start_s for one in counted if one.high != 0]
+  longest_s = max(lengths_s, default=config.window.max_s) + frame_s
+  config.window.counted_s = longest_s
+  if not timed:  # nothing is drawn but what was counted
+    config.window.max_s = min(config.window.max_s, longest_s)
+    config.window.min_s = min(config.window.min_s, config.window.max_s)
     config.decode.align_softness_s = 0.0  # there are no times to be right on average
+  usual = _USUAL_WINDOW_S / max(longest_s, config.window.max_s)
+  config.batch_size = max(4, round(config.batch_size * min(1.0, usual)))
+  return longest_s
+
+
+def _num_frames(config: ConfigDict, window: CountedWindow) -> int:
+  rate_hz = config.features.sample_rate_hz / config.features.get("hop_samples", 1)
+  return int((window.end_s - window.start_s) * rate_hz) + 1
 
 
 def set_steps(config: ConfigDict, num_steps: int | None) -> None:

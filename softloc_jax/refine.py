@@ -148,6 +148,7 @@ def refine(
   else:
     recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
     _check_labelled(recordings)
+    _warn_of_rare_classes(recordings, config.data.classes)
     parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
     timed = any(map(_num_rough, recordings))
     if softness_s is None and timed:
@@ -198,7 +199,8 @@ def _has_labels(recording: Recording) -> bool:
 
 def _num_rough(recording: Recording) -> int:
   """Labels whose times are to be corrected."""
-  return sum(len(times_s) for name, times_s in recording.events.items() if name not in recording.exact)
+  rough = (name for name in recording.events if name not in recording.exact and recording.is_labelled(name))
+  return sum(len(recording.times_s(name)) for name in rough)
 
 
 def _check_labelled(recordings: Sequence[Recording]) -> None:
@@ -208,6 +210,16 @@ def _check_labelled(recordings: Sequence[Recording]) -> None:
       f"only {', '.join(labelled)} has labels; expected two recordings or more that do: a network that judges"
       f" labels has learned from others"
     )
+
+
+def _warn_of_rare_classes(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
+  """Says which classes no network can learn that judges them."""
+  for name in classes:
+    have = [one.id for one in recordings if len(one.times_s(name)) or one.counted.get(name)]
+    if len(have) == 1:
+      logging.warning(
+        "only %s has labels of %s: the network that judges them has learned none", have[0], name
+      )
 
 
 def _with_softness(config: Any, softness_s: float) -> Any:
@@ -237,7 +249,7 @@ def _pilot_softness(
     for key, one in label_tracks.beside_detections(config, held_out, parts[judged], tolerance_s).items()
   }
   models = label_tracks.fit_models(tracks, 2 * guess_s, common_offset=False, shared=config.decode.shared)
-  noise_s = float(np.median([one.noise_s for one in models.values()]))
+  noise_s = float(np.median([one.noise_s for one in models.values()] or [guess_s]))
   # No sharper than a frame: the labels are rounded to frames.
   softness_s = round(max(noise_s, 1 / held_out.network.extractor.frame_rate_hz), 3)
   logging.info("labels are off by %.0f ms (standard deviation)", 1000 * noise_s)

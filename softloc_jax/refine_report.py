@@ -15,7 +15,7 @@ import numpy as np
 import softloc_jax
 from softloc_jax import checkpoints, refine_plots
 from softloc_jax.corrections import STATUSES, Correction
-from softloc_jax.data import event_writers
+from softloc_jax.data import event_writers, supervision
 from softloc_jax.data.recording import Recording
 from softloc_jax.refine import Refined
 
@@ -71,6 +71,8 @@ def write(
   """Writes `labels/<id>` in each format, `corrections.csv` and `report.html`.
 
   Recordings without labels of any class get no label file: an empty one would say that they have no events.
+  Classes that were not annotated in some recordings are named in `labels/supervision.csv`, which
+  `data.folder` reads, as a list of times would say that they have no events either.
 
   Args:
     refined: what to write.
@@ -111,7 +113,11 @@ def write(
         duration_s=one.duration_s,
         sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
       )
-  for path, text in zip(_tables(out), (corrections, report), strict=True):
+  written = list(zip(_tables(out), (corrections, report), strict=True))
+  unknown = _unknown(refined, names)
+  if unknown:
+    written.append((out / "labels" / supervision.FILE, unknown))
+  for path, text in written:
     checkpoints.replace_text(path, text)
   return out / REPORT
 
@@ -119,6 +125,18 @@ def write(
 def is_labelled(recording: Recording) -> bool:
   """Whether a recording was annotated for any class, with times or with counts."""
   return any(recording.is_labelled(name) for name in recording.events) or any(recording.counted.values())
+
+
+def _unknown(refined: Refined, names: Mapping[str, str]) -> str:
+  """Rules of the classes that nothing is known of in recordings that have labels of others."""
+  rows = [
+    f"{names[one.id]},{label},unlabelled"
+    for one in refined.recordings
+    if is_labelled(one)
+    for label in refined.held_out.network.classes
+    if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label)
+  ]
+  return "\n".join(["id,label,supervision", *rows, ""]) if rows else ""
 
 
 def table(corrections: Sequence[Correction]) -> str:
@@ -162,6 +180,7 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     classes=[_class_row(refined, name) for name in refined.held_out.network.classes],
     has_times=bool(refined.models),
     recordings=[_recording_row(refined, one.id) for one in refined.recordings if is_labelled(one)],
+    in_part=[one.id for one in refined.recordings if _is_counted_in_part(one)],
     unlabelled=[one.id for one in refined.recordings if not is_labelled(one)],
     offset_note=_OFFSET_NOTES[refined.common_offset],
     suspicious=[_suspicious_row(one) for one in shown],
@@ -177,12 +196,21 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
   )
 
 
+def _is_counted_in_part(recording: Recording) -> bool:
+  """Whether windows of some class leave a tenth of a second or more of the recording out."""
+  known_s = [
+    sum(one.end_s - one.start_s for one in windows) for windows in recording.counted.values() if windows
+  ]
+  return bool(known_s) and min(known_s) < recording.duration_s - 0.1
+
+
 def _meanings(tolerance: str) -> dict[str, str]:
   """What is said of each status."""
   return {
     "confirmed": f"within {tolerance} of where it was.",
     "moved": "further than that.",
-    "placed": "an event of a window that was counted, at one of its most probable places.",
+    "placed": "an event of a window that was counted, at one of its most probable places; its confidence is"
+    " the probability that there is one.",
     "doubtful": "the confidence is under one half.",
     "probably extra": "nothing was heard near the label, which stays where it was.",
     "probably missing": "an event was heard that has no label; it is listed, and in the new files only if"

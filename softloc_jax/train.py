@@ -164,8 +164,11 @@ def _check(config: Any) -> None:
       f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
       f" {config.num_steps}"
     )
-  if config.loss.name == "mixed" and "stack" in config.augment:
-    raise ValueError("augment stacks clips; expected none, as what is known of two cannot be put together")
+  moving = sorted({"stack", "change_rate", "shift_pitch"} & set(config.augment))
+  if config.loss.name == "mixed" and moving:
+    raise ValueError(
+      f"augment has {', '.join(moving)}; expected none that moves events where labels are mixed"
+    )
   if config.get("split_by") and config.predict.ensemble:
     raise ValueError(
       f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import shutil
+import types
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ import pytest
 from small_pulses import RATE_HZ, counted, pulses, write
 
 from softloc_jax import (
+  corrections,
+  cross_fitting,
   features,
   input_pipeline,
   losses,
@@ -25,7 +28,7 @@ from softloc_jax import (
 )
 from softloc_jax.commands import refine_folder, train_folder
 from softloc_jax.corrections import STATUSES
-from softloc_jax.data import event_files
+from softloc_jax.data import event_files, supervision
 from softloc_jax.data.recording import CountedWindow, Recording
 from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNBOUNDED, UNLABELLED
 
@@ -33,42 +36,91 @@ NUM_FRAMES = 6
 
 
 @st.composite
-def counted_windows(draw):
-  """Windows on 6 frames of one second, not overlapping, with intervals of counts that events can meet."""
+def spans(draw):
+  """Windows on 6 frames, not overlapping, with intervals of counts that events can meet."""
   borders = sorted(draw(st.sets(st.integers(0, NUM_FRAMES), min_size=2, max_size=5)))
   windows = []
   for start, stop in itertools.pairwise(borders):
     if draw(st.booleans()):
       low = draw(st.integers(0, stop - start))
       high = draw(st.one_of(st.none(), st.integers(low, stop - start)))
-      windows.append(CountedWindow(float(start), float(stop), low, high))
+      windows.append((start, stop, low, high))
   return windows
 
 
 @settings(max_examples=60, deadline=None)
-@given(counted_windows(), st.integers(0, NUM_FRAMES - 1), st.integers(1, NUM_FRAMES))
-def test_bounds_are_true_and_not_looser_than_the_windows_allow(windows, start, length):
+@given(spans(), st.integers(0, NUM_FRAMES - 1), st.integers(1, NUM_FRAMES))
+def test_bounds_are_true_and_of_a_window_itself_its_own(windows, start, length):
   """Of all ways to place at most one event in a frame that meet the counts, none is out of bounds."""
   stop = min(start + length, NUM_FRAMES)
-  low, high = mixed_labels.CountedFrames(windows, NUM_FRAMES, 1.0).bounds(start, stop)
+  known = mixed_labels.CountedFrames([], NUM_FRAMES, 1.0)
+  known.spans = np.array([one[:2] for one in windows], np.int64).reshape(
+    -1, 2
+  )  # borders as if they had been drawn so
+  known.low = np.array([one[2] for one in windows], np.int64)
+  known.high = np.array([UNBOUNDED if one[3] is None else one[3] for one in windows], np.int64)
+  low, high = known.bounds(start, stop)
   possible = [
     sum(frames[start:stop])
     for frames in itertools.product([0, 1], repeat=NUM_FRAMES)
     if all(
-      one.low
-      <= sum(frames[int(one.start_s) : int(one.end_s)])
-      <= (NUM_FRAMES if one.high is None else one.high)
-      for one in windows
+      low_ <= sum(frames[first:last]) <= (NUM_FRAMES if high_ is None else high_)
+      for first, last, low_, high_ in windows
     )
   ]
   assert low <= min(possible) and max(possible) <= high
-  same = [one for one in windows if (one.start_s, one.end_s) == (start, stop)]
+  same = [one for one in windows if one[:2] == (start, stop)]
   if same:
-    assert (low, high) == (same[0].low, UNBOUNDED if same[0].high is None else same[0].high)
+    assert (low, high) == (same[0][2], UNBOUNDED if same[0][3] is None else same[0][3])
+
+
+@pytest.mark.parametrize("grid_s", [0.0, 0.1])
+def test_windows_neither_hasten_nor_delay_events(grid_s):
+  """Detectors that put events earlier agree no better with the windows than those that put them later."""
+  rng = np.random.default_rng(0)
+  events_s = np.sort(rng.uniform(0, 2000, 20_000))
+  borders_s = np.cumsum(rng.uniform(0.3, 0.8, 4000))
+  borders_s = np.concatenate([[0.0], np.round(borders_s / grid_s) * grid_s if grid_s else borders_s])
+  borders_s = np.append(borders_s[borders_s < 1999], 2000.0)
+  counts = np.histogram(events_s, borders_s)[0].tolist()
+  ends_s = itertools.pairwise(borders_s)
+  windows = [CountedWindow(*ends, count, count) for ends, count in zip(ends_s, counts, strict=True)]
+  known = mixed_labels.CountedFrames(windows, 100_000, 50.0)
+  assert (known.spans[1:, 0] == known.spans[:-1, 1]).all()
+  assert known.spans[0, 0] == 0 and known.spans[-1, 1] == 100_000
+  mismatch = {}
+  for shift in (-1.0, -0.5, 0.0, 0.5, 1.0):
+    frames = np.floor(events_s * 50 + 0.5 + shift)
+    found = np.diff(np.searchsorted(frames, known.spans), axis=1)[:, 0]
+    mismatch[shift] = np.abs(found - known.low).sum()
+  for shift in (0.5, 1.0):
+    assert mismatch[shift] == pytest.approx(mismatch[-shift], rel=0.1), mismatch
+    assert mismatch[0.0] < 1.15 * mismatch[shift], mismatch
+
+
+def test_windows_without_events_are_learned_from_in_pieces():
+  one = mixed_recording().replace(counted={"counted": [CountedWindow(0.0, 10.0, 0, 0)]})
+  crops = crops_of(one)  # of 100 frames at most
+  for index in range(20):
+    crop = crops(index)
+    assert crop["supervision"][2] == COUNTED and crop["count_interval"][2].tolist() == [0, 0]
+  config = recipes.for_recordings([one], kind="sensor", classes=CLASSES, sample_rate_hz=RATE_HZ)
+  assert config.window.max_s == 2.0 and config.batch_size == 16 and config.loss.max_count == 10
+
+
+def test_largest_count_is_that_of_crops():
+  windows = [CountedWindow(0.25 * k, 0.25 * (k + 1), 4, 4) for k in range(20)]
+  one = mixed_recording().replace(counted={"counted": windows})
+  config = recipes.for_recordings([one], kind="sensor", classes=CLASSES, sample_rate_hz=RATE_HZ)
+  assert config.loss.max_count >= 4 * 8  # in two seconds
+  roughly = one.replace(counted={"counted": [CountedWindow(0.0, 1.0, 0, 10**12)]})
+  config = recipes.for_recordings([roughly], kind="sensor", classes=CLASSES, sample_rate_hz=RATE_HZ)
+  assert config.loss.max_count < 100
 
 
 def mixed_recording():
-  windows = [CountedWindow(0.0, 2.0, 3, 3), CountedWindow(2.0, 4.0, 1, None)]
+  # Borders in the middle between two frames, of which none is cut: frames 0 to 100 and 100 to 200.
+  windows = [CountedWindow(0.0, 1.99, 3, 3), CountedWindow(1.99, 3.99, 1, None)]
   return Recording(
     "take",
     np.zeros((500, 1), np.float32),
@@ -110,7 +162,7 @@ def test_half_the_crops_hold_a_window_that_was_counted():
 
 def test_crops_refuse_what_they_cannot_hold():
   with pytest.raises(
-    ValueError, match=r"a window of 2\.000 s was counted; expected at most window\.max_s, 1\.000 s"
+    ValueError, match=r"a window of 2\.0\d0 s was counted; expected at most window\.counted_s"
   ):
     crops_of(mixed_recording(), max_frames=50)
   with pytest.raises(
@@ -122,7 +174,7 @@ def test_crops_refuse_what_they_cannot_hold():
   with pytest.raises(ValueError, match="no label to train on"):
     crops_of(mixed_recording().replace(labelled=dict.fromkeys(CLASSES, False), counted={}))
   many = mixed_recording().replace(counted={"counted": [CountedWindow(0.0, 1.0, 70, 70)]})
-  with pytest.raises(ValueError, match=r"from 0\.000 to 1\.000 s has 50 frames for 70 events"):
+  with pytest.raises(ValueError, match=r"from 0\.000 to 1\.000 s has 5\d frames for 70 events"):
     crops_of(many)
 
 
@@ -196,7 +248,7 @@ def counted_folder(tmp_path_factory):
 def test_train_learns_from_a_folder_of_counts(counted_folder, tmp_path):
   folder, _ = counted_folder
   results = train_folder.train_folder(folder, tmp_path / "run", steps=200, rate_hz=RATE_HZ)
-  assert np.isnan(results["f1"] or np.nan)  # of counts alone no time can be scored
+  assert results["f1"] is None or np.isnan(results["f1"])  # of counts alone no time can be scored
   assert results["window_count_error"] < 0.2
 
 
@@ -216,6 +268,27 @@ def test_refine_places_what_was_counted(counted_folder, tmp_path):
   assert "120 windows with counts of 6 recordings" in html and "How far labels were moved" not in html
   statuses = {one.status for one in report.refined.corrections}
   assert statuses <= {"placed", "doubtful"} and all(np.isnan(one.old_s) for one in report.refined.corrections)
+
+
+def test_more_events_than_frames_are_refused_by_networks_of_others_too():
+  network = types.SimpleNamespace(classes=("hit",), extractor=types.SimpleNamespace(frame_rate_hz=RATE_HZ))
+  held_out = cross_fitting.HeldOut(network, {"one": np.full((100, 1), 0.1)})
+  counted = {"hit": [CountedWindow(0.0, 0.1, 20, 20)]}
+  one = Recording("one", np.zeros(100, np.float32), RATE_HZ, {}, counted=counted)
+  with pytest.raises(
+    ValueError, match="'one', class 'hit': the window from 0.000 to 0.100 s has . frames for 20"
+  ):
+    corrections.placed(recipes.base("one"), held_out, [one])
+
+
+def test_what_nobody_knows_is_no_silence_in_new_labels(tmp_path):
+  network = types.SimpleNamespace(classes=CLASSES)
+  refined = types.SimpleNamespace(
+    recordings=[mixed_recording()], held_out=types.SimpleNamespace(network=network)
+  )
+  path = tmp_path / "supervision.csv"
+  path.write_text(refine_report._unknown(refined, {"take": "walks/take"}))
+  assert supervision.read_rules(path) == [("walks__take", "unknown", "unlabelled")]
 
 
 def test_refine_of_all_kinds_of_labels(tmp_path):

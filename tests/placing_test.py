@@ -16,9 +16,8 @@ def window(start, stop, low, high="low"):
   return CountedWindow(start / RATE_HZ, stop / RATE_HZ, low, low if high == "low" else high)
 
 
-def place(probs, windows, *, weight=1.0):
-  found = placing.candidates(probs, windows, frame_rate_hz=RATE_HZ, suppression_s=0.06)
-  return placing.place(found, weight=weight)
+def place(probs, windows):
+  return placing.place(placing.candidates(probs, windows, frame_rate_hz=RATE_HZ, suppression_s=0.06))
 
 
 def bumps(frames, mass=0.5, num_frames=400):
@@ -81,6 +80,33 @@ def test_confidence_is_the_posterior_of_bernoulli_events():
     np.testing.assert_allclose(np.sort(found.confidence), np.sort(posterior)[4 - count :], atol=1e-3)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, None), (1, 3), (2, 2), (0, 4)])
+def test_confidence_of_an_interval_is_the_posterior_of_the_interval(low, high):
+  mass = np.array([0.2, 0.5, 0.9, 0.6])
+  probs = sum(bumps([frame], one) for frame, one in zip((50, 120, 180, 260), mass, strict=True))
+  mass = decode.mass_pick(probs, threshold=0.01, suppression=6.0).confidence
+  ways = np.array(list(itertools.product([0, 1], repeat=4)))
+  chance = np.prod(np.where(ways, mass, 1 - mass), axis=1)
+  possible = (ways.sum(1) >= low) & (ways.sum(1) <= (4 if high is None else high))
+  posterior = chance[possible] @ ways[possible] / chance[possible].sum()
+  found = place(probs, [window(0, 400, low, high)])
+  counts = np.bincount(ways.sum(1), chance * possible)
+  assert len(found.times_s) == counts.argmax()
+  np.testing.assert_allclose(
+    np.sort(found.confidence), np.sort(posterior)[4 - len(found.times_s) :], atol=1e-3
+  )
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 31, 32, 33])
+def test_no_count_is_taken_for_or_more(count):
+  probs = np.full(4000, 1e-6)
+  probs[np.arange(40) * 100 + 50] = 0.4
+  found = placing.candidates(probs, [window(0, 4000, count)] * 3, frame_rate_hz=RATE_HZ, suppression_s=0.06)
+  scales = placing.fit_scales([found])
+  logit = scales.weight * np.log(0.4 / 0.6) + scales.biases[0]
+  assert 40 / (1 + np.exp(-logit)) == pytest.approx(count, rel=0.15)
+
+
 @pytest.mark.parametrize(("low", "high", "expected"), [(0, 5, 3), (4, 6, 4), (0, 2, 2), (1, None, 3)])
 def test_of_an_interval_the_most_probable_count(low, high, expected):
   found = place(bumps([50, 100, 150], mass=0.95), [window(0, 200, low, high)])
@@ -116,9 +142,11 @@ def test_counts_tell_how_sure_a_network_may_be(weight, bias):
     given = (true_logits - bias) / weight
     times_s = [start + np.linspace(0.1, 0.9, 8) for start in range(len(counts))]
     found.append(placing.Candidates(times_s, list(given), windows))
-  assert placing.fit_weight(found) == pytest.approx(weight, rel=0.15)
+  scales = placing.fit_scales(found)
+  assert scales.weight == pytest.approx(weight, rel=0.15)
+  np.testing.assert_allclose(scales.biases, bias, atol=0.4)
 
 
 def test_few_windows_leave_the_weight():
   found = placing.candidates(bumps([50]), [window(0, 100, 1)], frame_rate_hz=RATE_HZ, suppression_s=0.06)
-  assert 0.7 < placing.fit_weight([found]) < 1.4
+  assert 0.7 < placing.fit_scales([found]).weight < 1.4

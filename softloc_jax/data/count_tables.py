@@ -15,6 +15,7 @@ row speaks of is not known: a class without a row takes no part in training.
 
 from __future__ import annotations
 
+import csv
 import os
 import pathlib
 import re
@@ -27,7 +28,7 @@ from softloc_jax.data.recording import CountedWindow
 HEADER = ("start", "end", "label", "count")
 
 _ROUNDING_S = 0.01  # whoever wrote down the end of the last window may have rounded it
-_COUNT = re.compile(r"(\d+)(?:-(\d+)|(\+))?")
+_COUNT = re.compile(r"(\d+)(?:\.0*)?(?:-(\d+)|(\+))?")  # a spreadsheet may make 7.0 of 7
 
 
 class Table(NamedTuple):
@@ -58,12 +59,13 @@ class Table(NamedTuple):
 
 
 def is_count_table(path: str | os.PathLike) -> bool:
-  """Whether a text file begins with the header `start,end,label,count`."""
+  """Whether the first line of a text file that is not blank is the header `start,end,label,count`."""
   try:
-    with open(path, encoding="utf-8-sig") as file:
-      return _fields(file.readline().lower()) == HEADER
+    lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
   except UnicodeDecodeError:
     return False
+  shown = next((line for line in lines if line.strip()), "")
+  return _fields(shown.lower()) == HEADER
 
 
 def read_counts(path: str | os.PathLike) -> Table:
@@ -78,15 +80,14 @@ def read_counts(path: str | os.PathLike) -> Table:
       from 1, with the header), the value and what was expected.
   """
   path = pathlib.Path(path)
-  lines = path.read_text(encoding="utf-8-sig").splitlines()
-  if not lines or _fields(lines[0].lower()) != HEADER:
-    found = lines[0] if lines else ""
+  numbered = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
+  lines = [(number, line) for number, line in numbered if line.strip()]
+  if not lines or _fields(lines[0][1].lower()) != HEADER:
+    found = lines[0][1] if lines else ""
     raise ValueError(f"{path}: the header is {found!r}; expected {','.join(HEADER)!r}")
   times: dict[str, list[float]] = {}
   counted: dict[str, list[CountedWindow]] = {}
-  for number, line in enumerate(lines[1:], start=2):
-    if not line.strip():
-      continue
+  for number, line in lines[1:]:
     where = f"{path}: row {number}"
     fields = _fields(line)
     if len(fields) != len(HEADER):
@@ -102,9 +103,8 @@ def read_counts(path: str | os.PathLike) -> Table:
     if end_s <= start_s:
       raise ValueError(f"{where}: the end, {end} s, is not after the start, {start_s:g} s")
     bounds = _bounds(where, count)
-    windows = counted.setdefault(label, [])
     if bounds is not None:
-      windows.append(CountedWindow(start_s, end_s, *bounds))
+      counted.setdefault(label, []).append(CountedWindow(start_s, end_s, *bounds))
   both = sorted(set(times) & set(counted))
   if both:
     raise ValueError(f"{path}: class {both[0]!r} has times and counts; expected one kind of label")
@@ -125,8 +125,10 @@ def format_count(low: int, high: int | None) -> str:
 
 
 def _fields(line: str) -> tuple[str, ...]:
-  """The fields of a line, stripped; names may not hold the separator."""
-  return tuple(field.strip() for field in line.strip("\n\r").split("\t" if "\t" in line else ","))
+  """The fields of a line, stripped."""
+  # One line at a time, so that a stray quotation mark cannot swallow the lines after it.
+  fields = next(csv.reader([line], delimiter="\t" if "\t" in line else ","), [])
+  return tuple(field.strip() for field in fields)
 
 
 def _seconds(where: str, name: str, text: str, if_empty: float) -> float:

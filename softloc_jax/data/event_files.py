@@ -120,7 +120,7 @@ def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) 
     raise ValueError(
       f"{path}: row {number} is {', '.join(names)!r}; expected a time in seconds, or a header with the"
       f" columns time and label (time alone where all events are of one kind), or OnsetTime OffsetTime"
-      f" MidiPitch"
+      f" MidiPitch, or for counts start,end,label,count"
     )
   return {**columns, "width": len(names)}
 

@@ -59,8 +59,8 @@ class Recording:
     return np.asarray(self.events.get(label, ()), dtype=np.float64)
 
   def is_labelled(self, label: str) -> bool:
-    """Whether the recording was annotated for `label`."""
-    return bool(self.labelled.get(label, True))
+    """Whether the recording was annotated for `label` with times; a class that was counted was not."""
+    return label not in self.counted and bool(self.labelled.get(label, True))
 
   def first_seconds(self, duration_s: float) -> Recording:
     """The recording up to a time, with what is known before it; whole if it is no longer than that.
@@ -127,6 +127,8 @@ def _check_windows(name: str, windows: Sequence[CountedWindow], duration_s: floa
   end_s = 0.0
   for one in windows:
     shown = f"the window from {one.start_s:.3f} to {one.end_s:.3f} s"
+    if one.start_s >= duration_s:
+      raise ValueError(f"{name}: a window begins at {one.start_s:.3f} s, after the end at {duration_s:.3f} s")
     if not 0 <= one.start_s < one.end_s <= duration_s:
       raise ValueError(f"{name}: {shown} does not lie in the recording (0 to {duration_s:.3f} s)")
     if one.start_s < end_s:

@@ -5,7 +5,8 @@
     take7,HH,unlabelled       labels that are there are not to be used
     *,*,jittered              about right, as all labels are that no row speaks of
 
-The first row that fits decides. `id` is a recording's id or path without extension; `*` stands for anything.
+The first row that fits decides. `id` is a recording's id or path without extension; `*` stands for anything,
+`exact` for all that has times.
 """
 
 from __future__ import annotations
@@ -106,9 +107,12 @@ def _apply_to(rules: Sequence[Rule], recording: Recording, used: set[int]) -> Re
     number = next(fits, None)
     if number is None:
       continue
+    exact_counts = rules[number].supervision == "exact" and label in counted
+    if exact_counts and rules[number].label != label:
+      continue  # whoever says that all is exact speaks of times
     used.add(number)
     if rules[number].supervision == "exact":
-      if counted.get(label):
+      if exact_counts:
         raise ValueError(
           f"{FILE}: recording {recording.id!r} has counts of {label!r}, which are no exact times"
         )

@@ -180,6 +180,18 @@ def test_rules_that_decide_nothing_are_named(tmp_path):
     with pytest.raises(ValueError, match="decides for no recording and class"):
       folder.load(tmp_path)
   write(tmp_path / "clip.csv", "start,end,label,count\n0,1,KD,1\n")
-  path.write_text("id,label,supervision\n*,*,exact\n")
+  path.write_text("id,label,supervision\n*,KD,exact\n")
   with pytest.raises(ValueError, match="'clip' has counts of 'KD', which are no exact times"):
     folder.load(tmp_path)
+  write(tmp_path / "timed.csv", "time,label\n0.5,KD\n")
+  path.write_text("id,label,supervision\n*,*,exact\n")  # of all that has times
+  counted, timed = folder.load(tmp_path)
+  assert not counted.exact and timed.exact == {"KD"}
+
+
+def test_what_spreadsheets_make_of_tables(tmp_path):
+  path = tmp_path / "clip.csv"
+  path.write_text('\n"start","end","label","count"\n"0","4","KD","7.0"\n0,4,SD,?\n1.5,,SD,\n')
+  table = count_tables.read_counts(path)
+  assert table.counted == {"KD": [CountedWindow(0.0, 4.0, 7, 7)]}
+  assert table.events["SD"].tolist() == [1.5]  # "?" says nothing

@@ -276,7 +276,7 @@ def test_more_events_than_frames_are_refused_by_networks_of_others_too():
   counted = {"hit": [CountedWindow(0.0, 0.1, 20, 20)]}
   one = Recording("one", np.zeros(100, np.float32), RATE_HZ, {}, counted=counted)
   with pytest.raises(
-    ValueError, match="'one', class 'hit': the window from 0.000 to 0.100 s has . frames for 20"
+    ValueError, match=r"'one', class 'hit': the window from 0\.000 to 0\.100 s has . frames for 20"
   ):
     corrections.placed(recipes.base("one"), held_out, [one])
 

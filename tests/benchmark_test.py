@@ -39,6 +39,7 @@ def test_memory_of_a_jitted_function():
   assert found["sum"].memory_bytes >= 0 and found["sum"].median_s > 0 and found["sum"].spread_s == 0
 
 
+@pytest.mark.slow
 def test_features_are_measured_beside_librosa():
   groups = features.measure(repeats=1, minutes=1 / 3)
   (timings,) = groups.values()

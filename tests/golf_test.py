@@ -94,6 +94,7 @@ def test_a_contact_sheet_of_the_real_clip(shared_data, trained, tmp_path):
   assert len(rows) == 8 and all(0 <= float(time) <= 263 for time, *_ in rows)
 
 
+@pytest.mark.slow
 def test_swingnet_starts_from_weights_of_a_file(layout, prepared, tmp_path):
   arrays = mobilenet_files.random_arrays()
   weights = mobilenet_files.keras_file(tmp_path / "imagenet.h5", arrays)

@@ -291,6 +291,7 @@ def test_what_nobody_knows_is_no_silence_in_new_labels(tmp_path):
   assert supervision.read_rules(path) == [("walks__take", "unknown", "unlabelled")]
 
 
+@pytest.mark.slow
 def test_refine_of_all_kinds_of_labels(tmp_path):
   """Rough times are moved, counts placed, exact times kept, and unlabelled recordings left alone."""
   made = [pulses(number, noise_s=0.08) for number in range(6)]

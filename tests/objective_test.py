@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from softloc_jax import losses, objective
+from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNLABELLED
 
 RATE_HZ = 50.0
 CONFIGS = {
@@ -57,7 +58,15 @@ def batch():
   where = np.arange(20) < np.array([20, 14])[:, None]
   labels *= where[..., None]
   counts = labels.sum(1) + np.array([0, 1, 0])  # a second event in a frame does not show in the labels
-  return {"labels": labels, "counts": counts, "where": where}
+  kinds = np.array([[EXACT, JITTERED, COUNTED], [COUNTED, UNLABELLED, EXACT]])
+  intervals = np.stack([np.maximum(counts - 1, 0), counts + 1], axis=-1).astype(np.int32)
+  return {
+    "labels": labels,
+    "counts": counts,
+    "where": where,
+    "supervision": kinds,
+    "count_interval": intervals,
+  }
 
 
 @pytest.fixture(scope="module")

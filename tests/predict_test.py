@@ -111,6 +111,7 @@ def test_convolutions_do_not_feel_the_chunks(feature_config, chunk):
   assert np.ptp(expected) > 0.1
 
 
+@pytest.mark.slow
 def test_an_hour_of_sound_is_as_one_pass():
   network = make_network(LOG_MEL)
   params = random_params(network)

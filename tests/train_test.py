@@ -97,6 +97,7 @@ def test_splits_that_cannot_be_are_refused(tmp_path, changes, message):
     train.train_and_evaluate(small(drums.get_config("synthetic,num_replicas=2"), **changes), tmp_path)
 
 
+@pytest.mark.slow
 def test_scenes_that_are_made_when_they_are_drawn(tmp_path):
   config = digits.get_config("embedded,seed=1").unlock()
   changes = {
@@ -157,6 +158,7 @@ def test_other_settings_in_the_same_workdir_are_refused(trained):
     train.train_and_evaluate(other, workdir)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_ends_the_same(tmp_path):
   environment = os.environ | {"PYTHONPATH": str(REPO), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
 

@@ -23,9 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from softloc_jax.data.event_files import COUNT_HEADER as HEADER
 from softloc_jax.data.recording import CountedWindow
-
-HEADER = ("start", "end", "label", "count")
 
 _ROUNDING_S = 0.01  # whoever wrote down the end of the last window may have rounded it
 _COUNT = re.compile(r"(\d+)(?:\.0*)?(?:-(\d+)|(\+))?")  # a spreadsheet may make 7.0 of 7

@@ -23,7 +23,7 @@ import pathlib
 
 import numpy as np
 
-from softloc_jax.data import count_tables, midi_files
+from softloc_jax.data import midi_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
 
@@ -32,6 +32,9 @@ DEFAULT_LABEL = "event"
 
 # JAMS namespaces whose observations are events; the others (chord, tempo, ...) are not read.
 JAMS_NAMESPACES = ("onset", "beat", "tag_open", "segment_open", "note_midi")
+
+# Of tables of counts, which are no lists of events: `count_tables` reads them.
+COUNT_HEADER = ("start", "end", "label", "count")
 
 _MAPS_HEADER = ("onsettime", "offsettime", "midipitch")
 
@@ -110,7 +113,7 @@ def _split_fields(path: pathlib.Path, lines: list[str]) -> list[list[str]]:
 
 def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) -> dict[str, int]:
   """Role -> column, where "width" is the number of columns."""
-  if names == count_tables.HEADER:
+  if names == COUNT_HEADER:
     raise ValueError(f"{path}: holds counts of windows ({','.join(names)}); expected times of events")
   if names == _MAPS_HEADER:
     return {"time": 0, "pitch": 2, "width": 3}

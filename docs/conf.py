@@ -1,5 +1,6 @@
 """How Sphinx builds the site. README.md has the command; `site/` holds the parts that are ours."""
 
+import importlib.util
 import pathlib
 import sys
 
@@ -32,6 +33,8 @@ html_css_files = ["site.css"]
 html_copy_source = html_show_sphinx = False
 html_math_renderer = "mathml"
 
+# softloc_jax.torch is for those who have torch; its docstrings are for all.
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 3

@@ -26,7 +26,7 @@ extensions = [
 templates_path = ["site/templates"]
 exclude_patterns = ["site"]
 
-# Nothing is fetched, when the site is built or when it is read.
+# Nothing is fetched when the site is built, nor when it is read, but the badge of notebooks.
 html_theme = "furo"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]

@@ -146,7 +146,7 @@ class Decoder:
     Consecutive windows where there are times, and those that somebody counted.
     """
     rate_hz = self._frame_rate_hz
-    timed = [recording.is_labelled(name) and not recording.counted.get(name) for name in self._classes]
+    timed = [recording.is_labelled(name) for name in self._classes]
     spans, counts, known = [], [], []
     if any(timed):
       # The last event may lie past the centre of the last frame.

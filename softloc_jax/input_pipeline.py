@@ -120,10 +120,7 @@ class Crops:
     self._recordings = [_on_frames(one, total, extractor.frame_rate_hz) for one, total in pairs]
     self._mixed = None
     if mixed:
-      rest = {
-        "frame_rate_hz": extractor.frame_rate_hz,
-        "longest": windows.longest_frames,
-      }
+      rest = {"frame_rate_hz": extractor.frame_rate_hz, "longest": windows.longest_frames}
       self._mixed = [
         mixed_labels.MixedLabels(one, self._classes, total, **rest)
         for one, total in zip(self._recordings, self._num_frames, strict=True)

@@ -34,8 +34,7 @@ def beside_detections(
     probs = held_out.probs[one.id]
     times_s, confidence = decoder.detections(probs, _LEAST_CONFIDENCE)
     for kind, name in enumerate(network.classes):
-      rough = name not in one.counted and name not in one.exact
-      if rough and name in annotated and one.is_labelled(name):
+      if name in annotated and one.is_labelled(name) and name not in one.exact:
         tracks[one.id, name] = label_model.Track(
           labels_s=np.sort(one.times_s(name)),
           detections_s=times_s[name],

@@ -140,7 +140,7 @@ class MixedLabels:
   ):
     self._counted = counted_frames(recording, classes, num_frames, frame_rate_hz)
     self._classes, self._exact = tuple(classes), recording.exact
-    self._timed = {name for name in classes if recording.is_labelled(name) and name not in self._counted}
+    self._timed = {name for name in classes if recording.is_labelled(name)}
     self._windows = distinct_windows([_within(one, longest) for one in self._counted.values()])
     lengths = np.diff(self._windows, axis=1)[:, 0]
     if lengths.max(initial=0) > longest:

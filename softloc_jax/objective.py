@@ -14,28 +14,22 @@ from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED
 # loss(logits, batch, step) -> one value per sequence and class, [B, C]
 Objective = Callable[[Array, dict[str, Array], Array], Array]
 
+_SOFTLOC = (
+  "softness_s",
+  "max_count",
+  "smoothing_weight",
+  "alpha_low",
+  "alpha_high",
+  "ramp_start",
+  "ramp_end",
+)
+
 # What each loss takes from the config, beside its name. `_s` durations become frames.
 ARGUMENTS = {
   "count_nll": ("max_count",),
   "soft_localization": ("softness_s",),
-  "softloc": (
-    "softness_s",
-    "max_count",
-    "smoothing_weight",
-    "alpha_low",
-    "alpha_high",
-    "ramp_start",
-    "ramp_end",
-  ),
-  "mixed": (
-    "softness_s",
-    "max_count",
-    "smoothing_weight",
-    "alpha_low",
-    "alpha_high",
-    "ramp_start",
-    "ramp_end",
-  ),
+  "softloc": _SOFTLOC,
+  "mixed": _SOFTLOC,
   "one_sided_smoothing": ("softness_s",),
   "cross_entropy": ("positive_weight",),
   "softmax_cross_entropy": ("event_weight", "no_event_weight"),

@@ -10,27 +10,20 @@ from softloc_jax import losses, objective
 from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNLABELLED
 
 RATE_HZ = 50.0
+SOFTLOC = {
+  "softness_s": 0.04,
+  "max_count": 5,
+  "smoothing_weight": 4.0,
+  "alpha_low": 0.2,
+  "alpha_high": 0.9,
+  "ramp_start": 0.5,
+  "ramp_end": 0.9,
+}
 CONFIGS = {
   "count_nll": {"max_count": 5},
   "soft_localization": {"softness_s": 0.04},
-  "softloc": {
-    "softness_s": 0.04,
-    "max_count": 5,
-    "smoothing_weight": 4.0,
-    "alpha_low": 0.2,
-    "alpha_high": 0.9,
-    "ramp_start": 0.5,
-    "ramp_end": 0.9,
-  },
-  "mixed": {
-    "softness_s": 0.04,
-    "max_count": 5,
-    "smoothing_weight": 4.0,
-    "alpha_low": 0.2,
-    "alpha_high": 0.9,
-    "ramp_start": 0.5,
-    "ramp_end": 0.9,
-  },
+  "softloc": SOFTLOC,
+  "mixed": SOFTLOC,
   "one_sided_smoothing": {"softness_s": 0.04},
   "cross_entropy": {"positive_weight": 2.0},
   "softmax_cross_entropy": {"event_weight": 0.125, "no_event_weight": 0.03},

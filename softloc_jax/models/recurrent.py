@@ -15,7 +15,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from softloc_jax.models import cudnn_lstm
+from softloc_jax.models import cudnn_lstm, gated
 
 
 class MinGRUCell(nnx.Module):
@@ -105,37 +105,17 @@ def _scan(cells: Sequence[nnx.Module], inputs: Sequence[Array]) -> list[Array]:
   """Outputs of independent cells of one kind over their inputs `[B, T, in_features]`, in one loop."""
   if isinstance(cells[0], MinGRUCell):
     return [cell.all_frames(x) for cell, x in zip(cells, inputs, strict=True)]
-  step = _gru_step if isinstance(cells[0], nnx.GRUCell) else _lstm_step
-  dtype, units = cells[0].dtype, cells[0].hidden_features
-  projected = []
-  for cell, x in zip(cells, inputs, strict=True):
-    y = cell.dense_i(x)
-    projected.append(y if cell.dense_h.bias is None else y + cell.dense_h.bias[...].astype(dtype))
-  kernel = jnp.stack([cell.dense_h.kernel[...] for cell in cells]).astype(dtype)  # [cells, units, gates]
-
-  def advance(state, x):
-    h = state[0]
-    recurrent = jnp.einsum("dbu,dug->dbg", h.astype(dtype), kernel)
-    state = step(state, x.astype(jnp.float32), recurrent.astype(jnp.float32))
-    return state, state[0].astype(dtype)
-
-  sequence = jnp.stack(projected).transpose(2, 0, 1, 3)  # [T, cells, B, gates]
-  zeros = jnp.zeros((*sequence.shape[1:3], units), jnp.float32)
-  _, outputs = jax.lax.scan(advance, (zeros, zeros), sequence)
-  return list(outputs.transpose(1, 2, 0, 3))
+  loop, num_gates = (gated.gru, 3) if isinstance(cells[0], nnx.GRUCell) else (gated.lstm, 4)
+  dtype = cells[0].dtype
+  projected = [_projected(cell, x, num_gates) for cell, x in zip(cells, inputs, strict=True)]
+  gates = tuple(jnp.stack(of_cells, axis=1) for of_cells in zip(*projected, strict=True))
+  kernel = jnp.stack([cell.dense_h.kernel[...] for cell in cells])
+  outputs = loop(gates, kernel, dtype).astype(dtype)  # [T, cells, B, units]
+  return [outputs[:, number].swapaxes(0, 1) for number in range(len(cells))]
 
 
-def _gru_step(state: tuple[Array, Array], x: Array, recurrent: Array) -> tuple[Array, Array]:
-  h, unused = state
-  x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
-  h_r, h_z, h_n = jnp.split(recurrent, 3, axis=-1)
-  z = jax.nn.sigmoid(x_z + h_z)
-  n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
-  return (1.0 - z) * n + z * h, unused
-
-
-def _lstm_step(state: tuple[Array, Array], x: Array, recurrent: Array) -> tuple[Array, Array]:
-  _, c = state
-  i, f, g, o = jnp.split(x + recurrent, 4, axis=-1)
-  c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-  return jax.nn.sigmoid(o) * jnp.tanh(c), c
+def _projected(cell: nnx.Module, x: Array, num_gates: int) -> list[Array]:
+  """What each gate gets from the inputs of all frames, `[T, B, units]` each, in float32."""
+  y = cell.dense_i(x.swapaxes(0, 1))
+  y = y if cell.dense_h.bias is None else y + cell.dense_h.bias[...].astype(cell.dtype)
+  return jnp.split(y.astype(jnp.float32), num_gates, axis=-1)

@@ -2,7 +2,7 @@
 
 Mapping `jax.lax.conv_general_dilated` over kernels gives a grouped convolution, whose gradient takes XLA
 up to 70 times as long on a CPU as the gradients of the separate convolutions. Here they stay separate, in
-one program.
+one program. One over time alone is also told as such: with an axis of a single bin it takes twice as long.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **sett
 
 @functools.cache
 def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
-  plain = functools.partial(jax.lax.conv_general_dilated, **dict(settings))
+  plain = functools.partial(_along_long_axes, **dict(settings))
   forward = one_by_one(plain)
   backward = one_by_one(lambda lhs, rhs, cotangent: jax.vjp(plain, lhs, rhs)[1](cotangent))
   convolution = jax.custom_vjp(forward)
@@ -50,6 +50,34 @@ def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
     lambda inputs, cotangent: backward(*inputs, cotangent),
   )
   return convolution
+
+
+def _along_long_axes(lhs: Array, rhs: Array, *, dimension_numbers, **settings) -> Array:
+  """`jax.lax.conv_general_dilated`, told nothing of axes on which there is nothing to slide over."""
+  numbers = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+  specs = (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec)
+  short = [
+    number
+    for number, (of_lhs, of_rhs, _) in enumerate(zip(*(spec[2:] for spec in specs), strict=True))
+    if lhs.shape[of_lhs] == rhs.shape[of_rhs] == settings["window_strides"][number] == 1
+    and settings["padding"][number] == (0, 0)
+  ]
+  if not 0 < len(short) < lhs.ndim - 2:
+    return jax.lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings)
+  for name in ("window_strides", "padding", "lhs_dilation", "rhs_dilation"):
+    if settings.get(name) is not None:
+      settings[name] = [value for number, value in enumerate(settings[name]) if number not in short]
+  dropped = [tuple(spec[2 + number] for number in short) for spec in specs]
+  numbers = jax.lax.ConvDimensionNumbers(*map(_without, specs, dropped))
+  lhs, rhs = jnp.squeeze(lhs, dropped[0]), jnp.squeeze(rhs, dropped[1])
+  out = jax.lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings)
+  return jnp.expand_dims(out, dropped[2])
+
+
+def _without(spec: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+  """Where the other axes are once some are gone."""
+  kept = [axis for axis in spec if axis not in axes]
+  return tuple(sorted(kept).index(axis) for axis in kept)
 
 
 def one_by_one(function: Callable) -> Callable:

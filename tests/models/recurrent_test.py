@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softloc_jax.models import recurrent
+from softloc_jax.models import gated, recurrent
 
 
 def apply(model, x):
@@ -35,16 +35,47 @@ def test_equals_flax_in_value_and_gradient(kind):
   np.testing.assert_array_equal(apply(forward, frames()).shape, (2, 7, 4))
   np.testing.assert_allclose(apply(forward, frames()), apply(both, frames())[..., :4], rtol=1e-5, atol=1e-6)
 
-  def gradients(model):
-    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-
-    def loss(params):
-      return jnp.sum(jnp.sin(nnx.merge(graphdef, params, rest, copy=True)(frames())))
-
-    return jax.tree.leaves(jax.jit(jax.grad(loss))(params))
-
-  for ours, expected in zip(gradients(both), gradients(theirs), strict=True):
+  for ours, expected in zip(gradients(both, frames()), gradients(theirs, frames()), strict=True):
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def gradients(model, x):
+  """Of the parameters, then of the input."""
+  graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+
+  def loss(params, x):
+    return jnp.sum(jnp.sin(nnx.merge(graphdef, params, rest, copy=True)(x).astype(jnp.float32)))
+
+  return jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1)))(params, x))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_gradients_of_half_precision_are_those_of_single_within_its_rounding(kind):
+  x = jnp.asarray(frames(30))
+  exact, half = (
+    gradients(with_biases(recurrent.Bidirectional(kind, 3, 4, dtype=dtype, rngs=nnx.Rngs(0))), x)
+    for dtype in (jnp.float32, jnp.bfloat16)
+  )
+  for found, expected in zip(half, exact, strict=True):
+    assert found.dtype == jnp.float32
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("loop", [gated.gru, gated.lstm])
+def test_mapped_loops_are_those_one_by_one(loop):
+  num_gates = 3 if loop is gated.gru else 4
+  rng = np.random.default_rng(0)
+  inputs = tuple(jnp.asarray(rng.standard_normal((5, 6, 2, 4)), jnp.float32) for _ in range(num_gates))
+  kernel = jnp.asarray(rng.standard_normal((5, 4, 4 * num_gates)), jnp.float32)
+
+  def gradient(inputs, kernel):
+    return jax.grad(lambda *args: jnp.sum(jnp.sin(loop(*args))), argnums=(0, 1))(inputs, kernel)
+
+  mapped = jax.tree.leaves(jax.jit(jax.vmap(gradient))(inputs, kernel))
+  for number in range(5):
+    alone = jax.tree.leaves(gradient(tuple(x[number] for x in inputs), kernel[number]))
+    for found, expected in zip(mapped, alone, strict=True):
+      np.testing.assert_allclose(found[number], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("num_frames", [1, 7, 20])

@@ -65,3 +65,33 @@ def test_half_precision_and_named_padding():
   explicit = stacked_conv.conv_general_dilated(x, kernel, (1, 1), [(1, 1)] * 2, dimension_numbers=numbers)
   assert same.dtype == jnp.bfloat16
   np.testing.assert_array_equal(same, explicit)
+
+
+@pytest.mark.parametrize(
+  ("x_shape", "kernel_shape", "strides", "padding"),
+  [
+    ((2, 7, 1, 3), (3, 1, 3, 4), (1, 1), [(1, 1), (0, 0)]),
+    ((2, 8, 1, 3), (5, 1, 3, 4), (2, 1), [(1, 2), (0, 0)]),
+    ((2, 1, 6, 3), (1, 3, 3, 4), (1, 1), [(0, 0), (2, 0)]),
+    ((2, 1, 1, 3), (1, 1, 3, 4), (1, 1), [(0, 0), (0, 0)]),
+    ((2, 7, 1, 3), (3, 2, 3, 4), (1, 1), [(1, 1), (1, 0)]),  # padding makes two bins of one
+  ],
+)
+def test_an_axis_of_one_bin_makes_no_difference(x_shape, kernel_shape, strides, padding):
+  inputs = arrays(x_shape, kernel_shape)
+  results = [
+    value_and_gradients(lambda x, k, conv=conv: conv(x, k, strides, padding, **SETTINGS), *inputs)
+    for conv in (stacked_conv.conv_general_dilated, jax.lax.conv_general_dilated)
+  ]
+  for found, expected in zip(*results, strict=True):
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolution_over_time_alone_has_one_axis():
+  x, kernel = arrays((2, 7, 1, 3), (3, 1, 3, 4))
+
+  def convolve(x, kernel):
+    return stacked_conv.conv_general_dilated(x, kernel, (1, 1), [(1, 1), (0, 0)], **SETTINGS)
+
+  assert "dim_numbers = [b, 0, f]x[0, i, o]->[b, 0, f]" in jax.jit(convolve).lower(x, kernel).as_text()

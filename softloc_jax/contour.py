@@ -39,15 +39,19 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
-# Frames that are multiplied out to one polynomial before the nodes are put in.
+# Frames that are multiplied out to one polynomial before the nodes are put in, and such polynomials a step:
+# what depends on the nodes alone is read once for all of them.
 _GROUP = 4
+_GROUPS_A_STEP = 4
 # Numbers a step of the product over time works on, if the sequences are too few to fill the processor.
 _STEP_SIZE = 2**12
 # The same where a step costs a kernel launch and there is room: all frames at once, then a tree of products.
 _STEP_SIZE_ON_ACCELERATORS = 2**23
-_MOST_TILT_STEPS = 30
+_MOST_TILT_STEPS = 60
 # How far the tilted mean may be from the count, in standard deviations: the tilt need not be exact.
-_TILT_TOLERANCE = 0.3
+_TILT_TOLERANCE = 0.8
+# The tilt of a count that leaves no choice: beyond any logit.
+_ALL_THE_WAY = 1e30
 
 
 # Outside of any `jit`, its loops would be compiled again at every call.
@@ -79,10 +83,16 @@ def log_prob_and_posterior(
   real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
   weight = spacing / math.pi
   total, missed = weight * jnp.sum(real, axis=0), jnp.where(or_more, tail_missed, 0.0)
+  none, every = (count == 0) & ~or_more, (count == num_frames) & (count > 0)
+  total, missed = jnp.where(none | every, 1.0, total), jnp.where(none | every, 0.0, missed)
+  tilt = jnp.where(none, -_ALL_THE_WAY, jnp.where(every, _ALL_THE_WAY, tilt))
   value, scale, missed = _sum_up(total, _shift(logits, count, tilt), missed)
   posterior = _posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
   posterior = posterior + jax.nn.sigmoid(logits) * missed
-  return _closed_forms(logits, count, where, or_more, num_frames, value, posterior)
+  posterior = jnp.where(every, 1.0, jnp.where(none, 0.0, posterior))
+  anything = (count == 0) & or_more
+  value, posterior = jnp.where(anything, 0.0, value), jnp.where(anything, jax.nn.sigmoid(logits), posterior)
+  return value, jnp.where(where, posterior, 0.0)
 
 
 def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Array]:
@@ -101,27 +111,13 @@ def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Ar
 def _shift(logits: Array, count: Array, tilt: Array) -> Array:
   """`sum_t [softplus(x_t + lam) - softplus(x_t)] - count lam` without the cancellation: `[N]`.
 
-  Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam.
+  Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam. With a tilt
+  all the way down it is the log-probability of no event, all the way up that of one in every frame.
   """
   tilted = logits + tilt
   likely = tilted > 0
   change = jnp.log1p(jnp.exp(-jnp.abs(tilted))) - _softplus(jnp.where(likely, -logits, logits))
   return jnp.sum(change, axis=0) + (jnp.sum(likely, axis=0, dtype=tilt.dtype) - count) * tilt
-
-
-def _closed_forms(logits, count, where, or_more, num_frames, value, posterior):
-  """No event at all, an event in every frame, and "none or more" need no integral."""
-  none, every, anything = (count == 0) & ~or_more, count == num_frames, (count == 0) & or_more
-  finite = jnp.where(where, logits, 0)
-  log_none = -jnp.sum(_softplus(logits), axis=0)
-  log_every = -jnp.sum(jnp.where(where, _softplus(-finite), 0), axis=0)
-  value = jnp.where(every, log_every, value)
-  posterior = jnp.where(every, 1.0, posterior)
-  value = jnp.where(none, log_none, value)
-  posterior = jnp.where(none, 0.0, posterior)
-  value = jnp.where(anything, 0.0, value)
-  posterior = jnp.where(anything, jax.nn.sigmoid(logits), posterior)
-  return value, jnp.where(where, posterior, 0.0)
 
 
 def _softplus(x: Array) -> Array:
@@ -138,15 +134,14 @@ def _times(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tu
 def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
   """The shift of the logits that makes the mean the count, or nearly: `[N]`.
 
-  Newton's method on the log-odds of the mean, bisecting where it leaves the bracket that
-  `sum_t sigmoid(x_t + lam) <= exp(lam) sum_t exp(x_t)`, and the same for the frames without events, give.
+  Newton's method on the log-odds of the mean. It starts between what the largest and the smallest logit would
+  need if all were alike, and bisects where it leaves the bracket, or has not arrived for a while.
   """
   target = jnp.clip(count, 0.5, jnp.maximum(num_frames - 0.5, 0.5))
   rest = jnp.maximum(num_frames - target, 0.5)
   goal = jnp.log(target / rest)
-  finite = jnp.where(jnp.isneginf(logits), jnp.inf, logits)
-  low = jnp.log(target) - jax.nn.logsumexp(logits, axis=0)
-  high = jax.nn.logsumexp(-finite, axis=0) - jnp.log(rest)
+  low = goal - jnp.max(logits, axis=0, initial=-jnp.inf)
+  high = goal - jnp.min(jnp.where(jnp.isneginf(logits), jnp.inf, logits), axis=0, initial=jnp.inf)
   empty = num_frames == 0
   low, high = jnp.where(empty, 0.0, low), jnp.where(empty, 0.0, high)
 
@@ -160,8 +155,14 @@ def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
     newton = tilt + (goal - jnp.log(mean / others)) * mean * others / (num_frames * variance)
     inside = (newton >= low) & (newton <= high)
     far = (jnp.abs(mean - target) > _TILT_TOLERANCE * jnp.sqrt(variance)) & (high > low)
-    safe = jnp.where(far, (low + high) / 2, tilt)
-    return step + 1, low, high, jnp.where(inside, newton, safe), jnp.any(far)
+    halved = far & (~inside | (step % 4 == 3))
+    return (
+      step + 1,
+      low,
+      high,
+      jnp.where(halved, (low + high) / 2, jnp.where(inside, newton, tilt)),
+      jnp.any(far),
+    )
 
   def is_far(state):
     return (state[0] < _MOST_TILT_STEPS) & state[-1]
@@ -216,20 +217,23 @@ def _product(shares: Array, angles: Array) -> tuple[Array, Array]:
   frames at a time make one polynomial, `1 + sum_j c_j (z^j - 1)`, whose coefficients are probabilities.
   """
   num_frames, num_sequences = shares.shape
-  parallel = max(1, min(_step_size() // max(angles.size, 1), -(-num_frames // _GROUP)))
-  fill = -num_frames % (_GROUP * parallel)
+  together = _GROUP * _GROUPS_A_STEP
+  parallel = max(1, min(_step_size() // max(angles.size, 1), -(-num_frames // together)))
+  fill = -num_frames % (together * parallel)
   shares = jnp.pad(shares, ((0, fill), (0, 0)))
   powers = [(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles)) for j in range(1, _GROUP + 1)]
 
-  def multiply(so_far, frames):  # [parallel, H, N] x2, [_GROUP, parallel, N]
-    real = imag = 0.0
-    for coefficient, (power_real, power_imag) in zip(_coefficients(frames), powers, strict=True):
-      real = real + coefficient[:, None] * power_real
-      imag = imag + coefficient[:, None] * power_imag
-    return _times_from_one(*so_far, real, imag), None
+  def multiply(so_far, frames):  # [parallel, H, N] x2, [_GROUPS_A_STEP, _GROUP, parallel, N]
+    for group in frames:
+      real = imag = 0.0
+      for coefficient, (power_real, power_imag) in zip(_coefficients(group), powers, strict=True):
+        real = real + coefficient[:, None] * power_real
+        imag = imag + coefficient[:, None] * power_imag
+      so_far = _times_from_one(*so_far, real, imag)
+    return so_far, None
 
   zeros = jnp.zeros((parallel, *angles.shape), angles.dtype)
-  frames = shares.reshape(-1, _GROUP, parallel, num_sequences)
+  frames = shares.reshape(-1, _GROUPS_A_STEP, _GROUP, parallel, num_sequences)
   (real, imag), _ = jax.lax.scan(multiply, (zeros, zeros), frames)
   while len(real) > 1:
     if len(real) % 2:

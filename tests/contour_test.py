@@ -97,6 +97,25 @@ def test_ten_thousand_frames():
   assert np.abs(gradient - gradient64).max() <= GRADIENT_ATOL
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_frames", [1, 7, 400])
+def test_the_tilted_mean_is_the_count_within_its_tolerance(kind, num_frames):
+  rng = np.random.default_rng(num_frames)
+  logits = np.stack([KINDS[kind](rng, num_frames) for _ in range(300)], axis=1).astype(np.float32)
+  where = rng.random(logits.shape) < rng.choice([0.5, 1, 1], 300)
+  real = where.sum(axis=0)
+  counts = rng.integers(0, real + 1).astype(np.float32)
+  masked = np.where(where, logits, -np.inf)
+  tilt = jax.jit(contour._tilt)(masked, counts, real.astype(np.float32))
+  shares = expit(masked + np.asarray(tilt, np.float64))
+  away = shares.sum(axis=0) - np.clip(counts, 0.5, np.maximum(real - 0.5, 0.5))
+  spread = np.sqrt((shares * (1 - shares)).sum(axis=0))
+  # Where float32 has no tilt in between, steep logits leave no more than a few times its rounding.
+  steps = np.spacing(np.maximum(np.abs(tilt), np.abs(logits).max(axis=0))) * spread**2
+  found = np.where(real > 0, np.abs(away), 0.0)
+  assert (found <= np.maximum(1.001 * contour._TILT_TOLERANCE * spread, 4 * steps + 1e-5)).all()
+
+
 @pytest.mark.parametrize("num_frames", [1, 6, 33, 150])
 def test_float64(num_frames):
   logits = np.random.default_rng(num_frames).normal(-1, 3, num_frames)

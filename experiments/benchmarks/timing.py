@@ -42,6 +42,9 @@ def compare(
 ) -> dict[str, Timing]:
   """Times functions of the same arguments in turns.
 
+  Before each measurement the function is called once more, so that what the one before it left in the caches, and
+  threads of its library that are still waiting for work, count against none.
+
   Args:
     functions: name -> function; one that jax has jitted also reports its memory.
     *arguments: of all of them.
@@ -57,6 +60,7 @@ def compare(
     calls[name] = max(1, round(least_s / max(_time(function, arguments, 1), 1e-7)))
   for _ in range(repeats):
     for name, function in functions.items():
+      _finish(function(*arguments))
       seconds[name].append(_time(function, arguments, calls[name]))
   return {
     name: Timing(tuple(seconds[name]), _memory_bytes(function, arguments))

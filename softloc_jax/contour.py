@@ -111,8 +111,8 @@ def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Ar
 def _shift(logits: Array, count: Array, tilt: Array) -> Array:
   """`sum_t [softplus(x_t + lam) - softplus(x_t)] - count lam` without the cancellation: `[N]`.
 
-  Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam. With a tilt
-  all the way down it is the log-probability of no event, all the way up that of one in every frame.
+  Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam. With a
+  tilt all the way down it is the log-probability of no event, all the way up that of one in every frame.
   """
   tilted = logits + tilt
   likely = tilted > 0
@@ -155,14 +155,10 @@ def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
     newton = tilt + (goal - jnp.log(mean / others)) * mean * others / (num_frames * variance)
     inside = (newton >= low) & (newton <= high)
     far = (jnp.abs(mean - target) > _TILT_TOLERANCE * jnp.sqrt(variance)) & (high > low)
+    # Of wide logits about one sequence in 100,000 would go round in circles.
     halved = far & (~inside | (step % 4 == 3))
-    return (
-      step + 1,
-      low,
-      high,
-      jnp.where(halved, (low + high) / 2, jnp.where(inside, newton, tilt)),
-      jnp.any(far),
-    )
+    tilt = jnp.where(halved, (low + high) / 2, jnp.where(inside, newton, tilt))
+    return step + 1, low, high, tilt, jnp.any(far)
 
   def is_far(state):
     return (state[0] < _MOST_TILT_STEPS) & state[-1]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
-from experiments.benchmarks import count_loss, features, timing
+from experiments.benchmarks import count_loss, features, timing, training
+from softloc_jax.network import Network
 
 
 def test_all_ways_to_the_count_loss_agree():
@@ -37,6 +38,20 @@ def test_functions_are_timed_in_turns():
 def test_memory_of_a_jitted_function():
   found = timing.compare({"sum": jax.jit(lambda x: jnp.sum(jnp.sin(x)))}, jnp.ones(100), repeats=1)
   assert found["sum"].memory_bytes >= 0 and found["sum"].median_s > 0 and found["sum"].spread_s == 0
+
+
+def test_the_step_in_torch_is_ours():
+  pytest.importorskip("torch")
+  config = training.small_drums()
+  config.data.num_train, config.batch_size = 4, 4
+  network = Network.from_config(config)
+  step, state = training._trainer(config, network)
+  batches = training._batches(config, network)
+  batch = next(batches)
+  batches.close()
+  theirs = training.in_torch(config, network, state, batch)
+  _, scalars = step(state, batch)
+  np.testing.assert_allclose(theirs(), [scalars["loss"][0], scalars["grad_norm"][0]], rtol=1e-4)
 
 
 @pytest.mark.slow

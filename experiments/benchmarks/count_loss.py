@@ -11,6 +11,7 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmarks import torch_training
 from experiments.benchmarks.timing import Timing, compare
 from softloc_jax import poisson_binomial
 
@@ -102,14 +103,7 @@ def torch_method(shape: tuple[int, int, int]) -> Callable[[Array, Array], Any] |
 
   def value_and_grad(*_):
     logits.grad = None
-    probs = torch.sigmoid(logits)
-    pmf = torch.zeros(len(probs), max_count + 1)
-    pmf[:, 0] = 1
-    stays = torch.ones(max_count + 1)
-    stays[-1] = 0  # the last bin absorbs
-    for p in probs.T:
-      moved = torch.nn.functional.pad(pmf[:, :-1] * p[:, None], (1, 0))
-      pmf = pmf * (1 - stays * p[:, None]) + moved
+    pmf = torch_training.count_pmf(torch.sigmoid(logits).T, max_count)
     loss = -torch.log(pmf.gather(1, counts[:, None]) + 1e-30).sum()
     loss.backward()
     return loss.item(), logits.grad

@@ -42,8 +42,8 @@ def compare(
 ) -> dict[str, Timing]:
   """Times functions of the same arguments in turns.
 
-  Before each measurement the function is called once more, so that what the one before it left in the caches, and
-  threads of its library that are still waiting for work, count against none.
+  Before each measurement the function is called once more, so that what the one before it left in the
+  caches, and threads of its library that are still waiting for work, count against none.
 
   Args:
     functions: name -> function; one that jax has jitted also reports its memory.

@@ -1,4 +1,4 @@
-"""Training steps of the embedded main job: on one batch, and with the input pipeline behind them."""
+"""Training steps of the embedded main job: on one batch, with the input pipeline behind, and in torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 
 from configs.weak import drums
+from experiments.benchmarks import torch_training
 from experiments.benchmarks.timing import Timing, compare
 from softloc_jax import augment, data, input_pipeline, objective, train_step
 from softloc_jax.network import Network
@@ -15,14 +16,13 @@ STEPS = 20
 
 
 def measure(repeats: int) -> dict[str, dict[str, Timing]]:
-  """Config -> with or without its input -> timing of some steps."""
-  config = drums.get_config("synthetic").unlock()
-  config.data.num_train, config.data.num_validation, config.data.num_test = 40, 1, 1
-  config.num_steps = 10_000  # no end of the input
+  """Config -> with or without its input, or in torch -> timing of some steps."""
+  config = small_drums()
   network = Network.from_config(config)
   step, state = _trainer(config, network)
   batches = _batches(config, network)
   first = next(batches)
+  by_torch = in_torch(config, network, state, first)
 
   def run(next_batch: Callable):
     nonlocal state
@@ -30,15 +30,29 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
       state, scalars = step(state, next_batch())
     return scalars["loss"]
 
-  timings = compare(
-    {
-      f"{STEPS} steps on one batch": lambda: run(lambda: first),
-      f"{STEPS} steps with their input": lambda: run(lambda: next(batches)),
-    },
-    repeats=repeats,
-  )
+  functions = {
+    f"{STEPS} steps on one batch": lambda: run(lambda: first),
+    f"{STEPS} steps with their input": lambda: run(lambda: next(batches)),
+  }
+  if by_torch is not None:
+    functions[f"{STEPS} steps on one batch in torch"] = lambda: [by_torch() for _ in range(STEPS)]
+  timings = compare(functions, repeats=repeats)
   batches.close()
   return {config.name: timings}
+
+
+def small_drums():
+  """The main job with few recordings and no end."""
+  config = drums.get_config("synthetic").unlock()
+  config.data.num_train, config.data.num_validation, config.data.num_test = 40, 1, 1
+  config.num_steps = 10_000
+  return config
+
+
+def in_torch(config, network: Network, state: train_step.TrainState, batch) -> Callable | None:
+  """The same step in torch, from the same parameters; None where torch is not installed."""
+  alone = jax.tree.map(lambda leaf: leaf[0], (state.variables, dict(batch)))
+  return torch_training.make_step(network, *alone, config=config)
 
 
 def _trainer(config, network: Network):

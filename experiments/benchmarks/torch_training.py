@@ -98,7 +98,8 @@ def _model(network: Network, variables: Variables):
     _copy(getattr(gru, f"weight_ih_l0{suffix}"), cell.dense_i.kernel[...].T)
     _copy(getattr(gru, f"weight_hh_l0{suffix}"), cell.dense_h.kernel[...].T)
     _copy(getattr(gru, f"bias_ih_l0{suffix}"), cell.dense_i.bias[...])
-    nn.init.zeros_(getattr(gru, f"bias_hh_l0{suffix}"))
+    # The biases of the state before are torch's alone.
+    nn.init.zeros_(getattr(gru, f"bias_hh_l0{suffix}")).requires_grad_(False)
   head = nn.Linear(2 * units, len(network.classes))
   _copy(head.weight, ours.logits.kernel[...].T)
   _copy(head.bias, ours.logits.bias[...])
@@ -110,7 +111,8 @@ def _model(network: Network, variables: Variables):
       x = x + y if x.shape == y.shape else y
     return head(gru(x.transpose(1, 2))[0])
 
-  return model, [*convs.parameters(), *gru.parameters(), *head.parameters()]
+  layers = nn.ModuleList([*convs, gru, head])
+  return model, [parameter for parameter in layers.parameters() if parameter.requires_grad]
 
 
 def _conv(layer):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import ClassVar
 
+import jax
 from jax import Array
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,8 @@ import numpy as np
 # Bands of one matrix product. Filters are narrow: a few products of the bins that a few bands cover take a
 # fraction of the time of one with all bins, and the values are the same.
 _BANDS_AT_A_TIME = 16
+# Numbers of the frames that a CPU transforms at a time: beyond its caches it takes up to three times as long.
+_NUMBERS_AT_A_TIME = 2**20
 # Power below this counts as this, here and in librosa.
 LEAST_DB = -100.0
 
@@ -127,11 +131,36 @@ class MelBands:
     return signal[..., 1:] - self.pre_emphasis * signal[..., :-1]
 
   def _power(self, signal: Array) -> Array:
+    """`[..., N] -> [..., frames, num_mels]`, on a CPU some frames at a time."""
     num_frames = (signal.shape[-1] - self.window_samples) // self.hop_samples + 1
-    index = np.arange(num_frames)[:, None] * self.hop_samples + np.arange(self.window_samples)
-    frames = signal[..., index] * _window(self.window, self.window_samples)
+    pieces = 1
+    sizes_are_known = all(isinstance(size, int) for size in signal.shape)  # which exports leave open
+    if jax.default_backend() == "cpu" and sizes_are_known:
+      numbers = math.prod(signal.shape[:-1]) * num_frames * self.window_samples
+      pieces = min(-(-numbers // _NUMBERS_AT_A_TIME), num_frames)
+    if pieces <= 1:
+      return self._power_of_frames(signal, num_frames)
+    size = -(-num_frames // pieces)  # of a piece, in frames
+    pieces = -(-num_frames // size)
+    fill = (pieces * size - num_frames) * self.hop_samples
+    signal = jnp.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(0, fill)])
+    num_samples = (size - 1) * self.hop_samples + self.window_samples
+
+    def power_of_piece(first_sample: Array) -> Array:
+      piece = jax.lax.dynamic_slice_in_dim(signal, first_sample, num_samples, axis=-1)
+      return self._power_of_frames(piece, size)
+
+    power = jax.lax.map(power_of_piece, size * self.hop_samples * jnp.arange(pieces))
+    power = jnp.moveaxis(power, 0, -3)  # [..., pieces, size, num_mels]
+    return power.reshape(*power.shape[:-3], -1, self.num_mels)[..., :num_frames, :]
+
+  def _power_of_frames(self, signal: Array, num_frames: int) -> Array:
+    def window_at(first_sample: Array) -> Array:
+      return jax.lax.dynamic_slice_in_dim(signal, first_sample, self.window_samples, axis=-1)
+
+    frames = jax.vmap(window_at, out_axes=-2)(self.hop_samples * np.arange(num_frames))
     fft_samples = self.fft_samples or self.window_samples
-    spectrum = jnp.fft.rfft(frames, fft_samples)
+    spectrum = jnp.fft.rfft(frames * _window(self.window, self.window_samples), fft_samples)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     groups = _filters(
       self.sample_rate_hz,

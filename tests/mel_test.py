@@ -1,5 +1,6 @@
 """Mel bands against librosa; the spectrogram of the papers against its definition."""
 
+import jax
 import librosa
 import numpy as np
 import pytest
@@ -153,3 +154,15 @@ def test_settings_that_cannot_work_are_refused(changes, message):
   settings = {"sample_rate_hz": 16_000, "hop_samples": 160, "window_samples": 512, "num_mels": 40}
   with pytest.raises(ValueError, match=message):
     mel.MelBands(**settings | changes)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("numbers", [2_000, 9_000, 15_000])
+def test_frames_in_pieces_are_those_at_once(monkeypatch, batch, numbers):
+  bands = mel.MelBands(16_000, 100, 512, 20)
+  signal = np.random.default_rng(0).standard_normal((*batch, 4_321)).astype(np.float32)
+  at_once = bands.decibels(signal)
+  assert at_once.shape == (*batch, 39, 20)
+  monkeypatch.setattr(mel, "_NUMBERS_AT_A_TIME", numbers)
+  assert "while" in jax.jit(bands.decibels).lower(signal).as_text()
+  np.testing.assert_allclose(bands.decibels(signal), at_once, atol=1e-4)

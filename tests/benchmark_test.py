@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
-from experiments.benchmarks import count_loss, features, timing, training
+from experiments.benchmarks import count_loss, features, piano, roofline, timing, training
+from softloc_jax import data
 from softloc_jax.network import Network
 
 
@@ -45,13 +46,25 @@ def test_the_step_in_torch_is_ours():
   config = training.small_drums()
   config.data.num_train, config.batch_size = 4, 4
   network = Network.from_config(config)
-  step, state = training._trainer(config, network)
-  batches = training._batches(config, network)
+  step, state = training.trainer(config, network)
+  batches = training.batches_of(config, network, data.load(config.data)["train"])
   batch = next(batches)
   batches.close()
   theirs = training.in_torch(config, network, state, batch)
   _, scalars = step(state, batch)
   np.testing.assert_allclose(theirs(), [scalars["loss"][0], scalars["grad_norm"][0]], rtol=1e-4)
+
+
+def test_the_papers_size_is_left_to_accelerators():
+  assert piano.measure(repeats=1) == {}
+
+
+@pytest.mark.slow
+def test_a_piano_step_is_measured_beside_its_loss():
+  (timings,) = piano.measure(repeats=1, size="cpu").values()
+  assert list(timings) == ["step", "SoftLoc, value and gradient"]
+  assert all(one.operations > 0 and one.moved_bytes > 0 for one in timings.values())
+  assert timings["SoftLoc, value and gradient"].median_s < timings["step"].median_s
 
 
 @pytest.mark.slow
@@ -63,18 +76,37 @@ def test_features_are_measured_beside_librosa():
 
 @pytest.fixture
 def sections():
-  one = timing.Timing((0.002, 0.004, 0.003), 2_000_000)
+  one = timing.Timing((0.002, 0.004, 0.003), 2_000_000, moved_bytes=10_000_000, operations=1e6)
   return {"count_loss": {"2 x 3 x 1": {"contour": one, "scan": timing.Timing((0.03, 0.03), None)}}}
 
 
+ROOF = roofline.Roof(bytes_per_s=1e10, operations_per_s=1e11)  # 10 MB take a millisecond
+
+
 def test_ratios_are_of_medians(sections):
-  text = benchmark.markdown(sections, {"device": "cpu"})
-  assert "| 2 x 3 x 1 | contour | 3.00 ± 0.50 ms | 1.00 | 2.0 MB |" in text
-  assert "| 2 x 3 x 1 | scan | 30.00 ± 0.00 ms | 10.00 | - |" in text
-  assert text.startswith("device cpu")
+  text = benchmark.markdown({**sections, "piano": {}}, {"device": "cpu"}, ROOF)
+  assert "| 2 x 3 x 1 | contour | 3.00 ± 0.50 ms | 1.00 | 3.0 | 2.0 MB |" in text
+  assert "| 2 x 3 x 1 | scan | 30.00 ± 0.00 ms | 10.00 | - | - |" in text
+  assert text.startswith("device cpu\nIt copies 10.0 GB and multiplies 100 GFLOP") and "piano" not in text
+
+
+def test_the_roofline_is_that_of_what_takes_longer():
+  by_bytes = timing.Timing((1.0,), moved_bytes=20_000_000_000, operations=1e11)
+  by_operations = timing.Timing((1.0,), moved_bytes=0, operations=5e11)
+  assert (ROOF.floor_s(by_bytes), ROOF.floor_s(by_operations)) == (2.0, 5.0)
+  assert ROOF.floor_s(timing.Timing((1.0,))) is None
+  measured = roofline.measure(repeats=1, size=128)
+  assert measured.bytes_per_s > 0 and measured.operations_per_s > 0
+
+
+def test_what_a_function_moves_and_computes_is_counted():
+  found = timing.counted(jax.jit(lambda x, y: x @ y), (jnp.ones((8, 16)), jnp.ones((16, 4))))
+  assert found["operations"] == 2 * 8 * 16 * 4
+  assert found["moved_bytes"] == 4 * (8 * 16 + 16 * 4 + 8 * 4)
+  assert timing.counted(sum, ([1],)) == {}
 
 
 def test_json_holds_every_measurement(sections):
-  found = json.loads(benchmark.to_json(sections, timing.machine()))
+  found = json.loads(benchmark.to_json(sections, timing.machine(), ROOF))
   assert found["sections"]["count_loss"]["2 x 3 x 1"]["contour"]["seconds"] == [0.002, 0.004, 0.003]
   assert found["machine"]["platform"] == jax.default_backend() and found["machine"]["cores"] >= 1

@@ -20,10 +20,14 @@ class Timing:
   Attributes:
     seconds: of each call after the first, which compiles.
     memory_bytes: what it needs beside arguments and results, if its compiler says so.
+    moved_bytes: arguments and results, which have to be read and written at least once.
+    operations: floating-point ones, as the compiler counts them: bodies of loops once.
   """
 
   seconds: tuple[float, ...]
   memory_bytes: int | None = None
+  moved_bytes: int | None = None
+  operations: float | None = None
 
   @property
   def median_s(self) -> float:
@@ -63,8 +67,7 @@ def compare(
       _finish(function(*arguments))
       seconds[name].append(_time(function, arguments, calls[name]))
   return {
-    name: Timing(tuple(seconds[name]), _memory_bytes(function, arguments))
-    for name, function in functions.items()
+    name: Timing(tuple(seconds[name]), **counted(function, arguments)) for name, function in functions.items()
   }
 
 
@@ -82,11 +85,19 @@ def _finish(result: Any) -> None:
   jax.block_until_ready(result)
 
 
-def _memory_bytes(function: Callable, arguments: tuple) -> int | None:
+def counted(function: Callable, arguments: tuple) -> dict[str, Any]:
+  """What a `Timing` has beside its seconds, of a function that jax has jitted; nothing of others."""
   if not hasattr(function, "lower"):
-    return None
-  analysis = function.lower(*arguments).compile().memory_analysis()
-  return None if analysis is None else int(analysis.temp_size_in_bytes)
+    return {}
+  compiled = function.lower(*arguments).compile()
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  found = {"operations": float(cost["flops"])} if cost and "flops" in cost else {}
+  if memory is not None:
+    found["memory_bytes"] = int(memory.temp_size_in_bytes)
+    found["moved_bytes"] = int(
+      memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    )
+  return found
 
 
 def machine() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
 
 import jax
 
@@ -10,6 +11,7 @@ from configs.weak import drums
 from experiments.benchmarks import torch_training
 from experiments.benchmarks.timing import Timing, compare
 from softloc_jax import augment, data, input_pipeline, objective, train_step
+from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
 STEPS = 20
@@ -19,8 +21,8 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
   """Config -> with or without its input, or in torch -> timing of some steps."""
   config = small_drums()
   network = Network.from_config(config)
-  step, state = _trainer(config, network)
-  batches = _batches(config, network)
+  step, state = trainer(config, network)
+  batches = batches_of(config, network, data.load(config.data)["train"])
   first = next(batches)
   by_torch = in_torch(config, network, state, first)
 
@@ -55,10 +57,11 @@ def in_torch(config, network: Network, state: train_step.TrainState, batch) -> C
   return torch_training.make_step(network, *alone, config=config)
 
 
-def _trainer(config, network: Network):
-  rate_hz = network.extractor.frame_rate_hz
+def trainer(config, network: Network):
+  """The step of a config, and the state that it begins with."""
   mesh = train_step.make_mesh()
   optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
+  rate_hz = network.extractor.frame_rate_hz
   loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
   windows = input_pipeline.Windows.from_config(config.window, rate_hz)
   step = train_step.make_train_step(
@@ -72,9 +75,13 @@ def _trainer(config, network: Network):
   return step, train_step.init_state(network, optimizer, [0], mesh)
 
 
-def _batches(config, network: Network):
+def batches_of(config, network: Network, recordings: Sequence[Recording]) -> Iterator[dict[str, jax.Array]]:
+  """What the step takes, from an input pipeline of its own."""
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
-  recordings = data.load(config.data)["train"]
+  augmentation = augment.from_config(config.augment, network.extractor, windows)
+  if augmentation is not None:
+    context_frames = windows.context_frames + augmentation.margin_frames
+    windows = dataclasses.replace(windows, context_frames=context_frames)
   crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
   sharding = train_step.batch_sharding(train_step.make_mesh())
   batches = input_pipeline.make_iterator(

@@ -148,15 +148,18 @@ def golf_rendered(config: Any) -> BySplit:
 
 
 def folder(config: Any) -> BySplit:
-  """One's own recordings; splits as the folder's split.csv says, or else at random by recording."""
+  """One's own recordings; splits as the folder's split.csv says, or else at random by recording.
+
+  With `class_map`, labels of the files are of the class that it says (see `data.folder.load`).
+  """
   from softloc_jax.data import folder as files
   from softloc_jax.data import splits
 
-  classes = tuple(config.classes)
+  given = {"classes": tuple(config.classes), "class_map": config.get("class_map")}
   if (pathlib.Path(config.data_dir) / files.SPLIT_FILE).exists():
-    return {split: files.load(config.data_dir, classes=classes, split=split) for split in SPLITS}
+    return {split: files.load(config.data_dir, split=split, **given) for split in SPLITS}
   return splits.split_by_recording(
-    files.load(config.data_dir, classes=classes),
+    files.load(config.data_dir, **given),
     fractions={split: config.fractions[split] for split in SPLITS},
     seed=config.seed,
   )

@@ -76,6 +76,15 @@ def own_folder(tmp_path):
   return tmp_path
 
 
+def test_labels_of_an_own_folder_may_be_merged(own_folder):
+  for number in range(8):
+    write_recording(own_folder, f"walk{number}", text="time,label\n1.5,left\n0.5,right\n")
+  splits = data.load(folder_config(own_folder, class_map={"left": "step", "right": "step"}))
+  for recording in (one for split in splits.values() for one in split):
+    assert list(recording.events) == ["step"]
+    np.testing.assert_array_equal(recording.times_s("step"), [0.5, 1.5])
+
+
 def test_own_folder(own_folder):
   splits = data.load(folder_config(own_folder))
   assert [len(one) for one in splits.values()] == [4, 2, 2]

@@ -1,5 +1,6 @@
 """Streams against whole recordings, and the command that reads them."""
 
+import copy
 import functools
 import io
 import types
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from softloc_jax import cli, detector, features, pretrained, streaming
+from softloc_jax import cli, detector, evaluation, features, pretrained, streaming
 from softloc_jax.commands import predict_stream
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
@@ -278,6 +279,17 @@ def test_raw_samples_to_lines(dtype):
   latency, left = log.getvalue().splitlines()
   assert latency == "latency: 0.34 s (features 0.010, network 0.090, decoder 0.120, block 0.120)"
   assert left.startswith("1 bytes at the end")
+
+
+def test_a_stream_of_one_sample_is_heard():
+  trained, out, log = copy.copy(named()), io.StringIO(), io.StringIO()
+  trained.calibration = evaluation.Calibration([0.01, 0.01], [0.0, 0.0])
+  sample = np.full(1, 8, np.float32)  # two bytes: too few to tell a header by
+  predict_stream.predict_stream(trained, io.BytesIO(as_bytes(sample)), out, log)
+  stream = streaming.Stream(trained)
+  expected = stream.push([32767 / 32768]) + stream.finish()
+  assert len(out.getvalue().splitlines()) == 1 + len(expected) > 1
+  assert "no whole sample" not in log.getvalue()
 
 
 def test_lines_come_while_the_stream_goes_on():

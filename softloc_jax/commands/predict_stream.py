@@ -90,13 +90,15 @@ def predict_stream(
   out.flush()
   frame_bytes = channels * np.dtype(dtype).itemsize
   held = b""
-  is_first = True
-  while data := source.read1(_MOST_BYTES):
-    held += data
+  is_first, is_last = True, False
+  while not is_last:
+    data = source.read1(_MOST_BYTES)
+    held, is_last = held + data, not data
     if is_first and len(held) >= 4:
       _refuse_header(held[:4], f"-f {sample_format} -ac {channels} -ar {rate_hz:g}")
       is_first = False
-    whole = 0 if is_first else len(held) - len(held) % frame_bytes
+    # The begin waits until it could be a header, but not beyond the end: a sample may have two bytes.
+    whole = 0 if is_first and not is_last else len(held) - len(held) % frame_bytes
     samples = np.frombuffer(held[:whole], dtype).astype(np.float32) * np.float32(scale)
     held = held[whole:]
     _write(writer, out, stream.push(samples.reshape(-1, channels)))

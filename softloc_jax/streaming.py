@@ -166,8 +166,7 @@ class Stream:
 
   def _checked(self, samples: np.ndarray) -> np.ndarray:
     samples, channels = np.asarray(samples), self._extractor.num_channels
-    given = 1 if samples.ndim == 1 else samples.shape[-1]
-    if samples.ndim not in (1, 2) or given != channels:
+    if samples.ndim not in (1, 2) or (samples.shape[1] if samples.ndim == 2 else 1) != channels:
       raise ValueError(
         f"samples have shape {samples.shape}; expected [N, {channels}], the network's channels"
       )

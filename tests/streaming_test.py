@@ -201,7 +201,11 @@ def test_the_end_of_a_stream():
 
 @pytest.mark.parametrize(
   ("samples", "message"),
-  [(np.zeros((4, 2)), r"shape \(4, 2\); expected \[N, 1\]"), (np.array([0, np.nan]), "NaN or infinite")],
+  [
+    (np.zeros((4, 2)), r"shape \(4, 2\); expected \[N, 1\]"),
+    (0.5, r"shape \(\); expected \[N, 1\]"),
+    (np.array([0, np.nan]), "NaN or infinite"),
+  ],
 )
 def test_bad_samples(samples, message):
   with pytest.raises(ValueError, match=message):

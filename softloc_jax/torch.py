@@ -97,7 +97,8 @@ def wrap(function: Callable[..., Array], *, static: Collection[str] = STATIC) ->
     tensors, constants = _split(arguments, static)
     if reduces:
       constants["reduce_fn"] = None
-    of_arrays = _bound(function, tuple(tensors), tuple(sorted(constants.items())))
+    named = tuple((name, type(value), value) for name, value in sorted(constants.items()))
+    of_arrays = _bound(function, tuple(tensors), named)
     value = _apply(of_arrays, *tensors.values())
     return value if reduce_fn is None else reduce_fn(value)
 
@@ -132,6 +133,8 @@ def _split(
       if value.device != first.device and value.ndim:
         raise ValueError(f"{name} is on {value.device}; expected {first.device}, as the first tensor")
       tensors[name] = value.to(first.device)
+    elif name in static and hasattr(value, "item"):  # an array of one number, which has no hash
+      constants[name] = value.item()
     elif name in static or value is None or isinstance(value, bool | str):
       constants[name] = value
     else:
@@ -144,8 +147,12 @@ def _split(
 
 @functools.cache
 def _bound(function: Callable, names: tuple[str, ...], constants: tuple) -> Callable[..., Array]:
-  """The function of the named arrays alone: always the same one, by which what is compiled is found again."""
-  return lambda *arrays: function(**dict(zip(names, arrays, strict=True)), **dict(constants))
+  """The function of the named arrays alone: always the same one, by which what is compiled is found again.
+
+  A constant comes with its type, so that 4.0, which a function may refuse, is not found again by 4.
+  """
+  settings = {name: value for name, _, value in constants}
+  return lambda *arrays: function(**dict(zip(names, arrays, strict=True)), **settings)
 
 
 def _apply(of_arrays: Callable[..., Array], *tensors: torch.Tensor) -> torch.Tensor:

@@ -247,6 +247,25 @@ def test_what_changes_at_every_call_does_not_compile_again():
   assert len(traces) == 3 * once
 
 
+def test_what_is_compiled_in_may_be_an_array_of_one_number():
+  logits, counts, where = tensors(make_batch("count_nll"))
+  expected = bridge.count_nll(logits, counts, max_count=4, where=where)
+  for max_count in (np.int64(4), np.array(4), jnp.array(4)):
+    assert bridge.count_nll(logits, counts, max_count=max_count, where=where) == expected
+  labels = torch.zeros_like(logits)
+  smooth = bridge.soft_localization(logits, labels, softness=1.5)
+  assert bridge.soft_localization(logits, labels, softness=np.array(1.5)) == smooth
+
+
+def test_a_constant_that_is_refused_spoils_no_other():
+  """3.0 equals 3, and has its hash."""
+  logits, labels = torch.zeros(1, 9, 1), torch.eye(9)[None, :, 3:4]
+  with pytest.raises(TypeError):
+    bridge.shift_tolerant(logits, labels, tolerance=3.0)
+  expected = losses.shift_tolerant(logits.numpy(), labels.numpy(), tolerance=3)
+  assert bridge.shift_tolerant(logits, labels, tolerance=3).item() == pytest.approx(float(expected))
+
+
 def test_what_it_refuses():
   logits, counts = torch.zeros(2, 4, 1), torch.ones(2, 1)
   with pytest.raises(TypeError, match="found no tensor among logits, counts, max_count; expected one"):

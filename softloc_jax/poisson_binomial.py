@@ -71,7 +71,7 @@ def log_prob(
   Array(-0.9808..., dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  count = jnp.asarray(count)
+  count = _wide(count)
   if max_count is None:
     max_count = logits.shape[-1]
   if max_count < 0:
@@ -190,7 +190,7 @@ def log_interval_prob(
   logits, where = _prepare(logits, where)
   pmf = log_pmf(logits, max_count=max_count, where=where)
   bins = jnp.arange(max_count + 1)
-  low, high = (jnp.asarray(bound)[..., None] for bound in (low, high))
+  low, high = (_wide(bound)[..., None] for bound in (low, high))
   possible = (low <= high) & (low <= jnp.sum(where, axis=-1, keepdims=True))
   inside = (bins >= jnp.minimum(low, max_count)) & (bins <= high) & possible & (pmf != -jnp.inf)
   # A logsumexp over -inf alone has a NaN gradient: it sees the finite stand-in instead.
@@ -273,6 +273,12 @@ def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:
   shape = jnp.broadcast_shapes(logits.shape, where.shape)
   where = jnp.broadcast_to(where, shape)
   return jnp.where(where, logits, 0.0), where
+
+
+def _wide(count: ArrayLike) -> Array:
+  """Counts in a type that `max_count` fits too: compared with a byte, 300 would be taken for 44."""
+  count = jnp.asarray(count)
+  return count.astype(jnp.promote_types(count.dtype, jnp.float32))
 
 
 def _is_possible(count: Array, where: Array) -> Array:

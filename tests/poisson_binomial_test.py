@@ -196,6 +196,25 @@ def test_impossible_counts(count):
   np.testing.assert_allclose(marginals[2], 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "max_count"), [(np.uint8, 300), (np.int8, 200), (jnp.bfloat16, 301)])
+@pytest.mark.parametrize("method", ["scan", "contour"])
+def test_counts_of_a_type_that_cannot_hold_the_largest(dtype, max_count, method):
+  logits = random_logits(11, 400)
+  narrow, wide = (np.array([0, 60, 120], one) for one in (dtype, np.int32))
+  settings = {"max_count": max_count, "method": method}
+  np.testing.assert_array_equal(
+    pb.log_prob(logits, narrow, **settings), pb.log_prob(logits, wide, **settings)
+  )
+
+
+def test_intervals_of_a_type_that_cannot_hold_the_largest():
+  logits, ends = random_logits(11, 400), np.array([220, 240])
+  found, expected = (
+    pb.log_interval_prob(logits, *ends.astype(dtype), max_count=300) for dtype in (np.uint8, np.int32)
+  )
+  assert np.isfinite(expected) and found == expected
+
+
 def test_counts_beyond_the_mask_are_impossible():
   where = np.array([True, True, False, False])
   np.testing.assert_array_equal(

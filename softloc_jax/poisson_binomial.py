@@ -300,7 +300,7 @@ def _recursion(logits: Array, where: Array, max_count: int, *, keep_prefixes: bo
   return _recursion_1d(max_count, keep_prefixes)(log_p, log_q)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None, typed=True)  # 4.0, which fails, is not found again by 4
 def _recursion_1d(max_count: int, keep_prefixes: bool):
   """The recursion for one sequence, mapped over all leading axes.
 

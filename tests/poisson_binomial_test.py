@@ -215,6 +215,12 @@ def test_intervals_of_a_type_that_cannot_hold_the_largest():
   assert np.isfinite(expected) and found == expected
 
 
+def test_a_largest_count_that_is_refused_spoils_no_other():
+  with pytest.raises(TypeError, match="integer"):
+    pb.log_pmf(np.zeros(5), max_count=4.0)
+  assert pb.log_pmf(np.zeros(5), max_count=4).shape == (5,)
+
+
 def test_counts_beyond_the_mask_are_impossible():
   where = np.array([True, True, False, False])
   np.testing.assert_array_equal(

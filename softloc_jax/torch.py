@@ -151,8 +151,14 @@ def _bound(function: Callable, names: tuple[str, ...], constants: tuple) -> Call
 
   A constant comes with its type, so that 4.0, which a function may refuse, is not found again by 4.
   """
-  settings = {name: value for name, _, value in constants}
-  return lambda *arrays: function(**dict(zip(names, arrays, strict=True)), **settings)
+  signature, settings = inspect.signature(function), {name: value for name, _, value in constants}
+
+  def of_arrays(*arrays: Array) -> Array:
+    # Some arguments, as those of `jnp.exp`, have no name to a caller.
+    given = inspect.BoundArguments(signature, dict(zip(names, arrays, strict=True)) | settings)
+    return function(*given.args, **given.kwargs)
+
+  return of_arrays
 
 
 def _apply(of_arrays: Callable[..., Array], *tensors: torch.Tensor) -> torch.Tensor:

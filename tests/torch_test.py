@@ -144,6 +144,14 @@ def test_derivatives_of_first_and_second_order():
   assert torch.autograd.gradgradcheck(only_logits, (logits,), fast_mode=True)
 
 
+def test_functions_whose_arguments_have_no_names():
+  x = torch.tensor([0.0, 1.0], requires_grad=True)
+  y = bridge.wrap(jnp.exp)(x)
+  y.sum().backward()
+  torch.testing.assert_close(y, x.exp())
+  torch.testing.assert_close(x.grad, x.detach().exp())
+
+
 @pytest.mark.parametrize("kind", ["transposed", "every other", "expanded", "unaligned"])
 def test_memory_of_any_layout(kind):
   plain = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(2))

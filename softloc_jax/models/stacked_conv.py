@@ -52,7 +52,7 @@ def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
   return convolution
 
 
-def _along_long_axes(lhs: Array, rhs: Array, *, dimension_numbers, **settings) -> Array:
+def _along_long_axes(lhs: Array, rhs: Array, *, dimension_numbers=None, **settings) -> Array:
   """`jax.lax.conv_general_dilated`, told nothing of axes on which there is nothing to slide over."""
   numbers = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
   specs = (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec)

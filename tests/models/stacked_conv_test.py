@@ -88,6 +88,15 @@ def test_an_axis_of_one_bin_makes_no_difference(x_shape, kernel_shape, strides, 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_axes_are_in_the_order_of_xla_where_none_is_said():
+  x, kernel = arrays((2, 3, 9, 1), (4, 3, 3, 1))
+  found, expected = (
+    conv(x, kernel, (1, 1), [(1, 1), (0, 0)])
+    for conv in (stacked_conv.conv_general_dilated, jax.lax.conv_general_dilated)
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_convolution_over_time_alone_has_one_axis():
   x, kernel = arrays((2, 7, 1, 3), (3, 1, 3, 4))
 

@@ -7,7 +7,7 @@ so that a term does not change weight with the length of the window, and reduced
 batch and class by `reduce_fn`; `reduce_fn=None` keeps one value per sequence and class,
 `[..., C]`. A sequence without a real frame contributes 0 and a zero gradient.
 
-Logits may be of any size and any float type: everything is computed in float32 or
+Logits may be of any finite size and any float type: everything is computed in float32 or
 better from the logits themselves, and no epsilon is added inside a logarithm. Arrays
 may be NumPy's, or lists; `softloc_jax.torch` has the same losses for tensors.
 

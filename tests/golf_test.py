@@ -71,6 +71,7 @@ def test_training_ends_with_the_score_of_golf_swings(trained):
   assert len(rows) == 9 and {row.split(",")[1] for row in rows[1:]} == set(metrics.GOLF_EVENTS)
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_true_layout_trains_by_the_same_command(layout, prepared, tmp_path):
   config = small(f"golfdb,loss=softmax_cross_entropy,split=2,data_dir={layout}", prepared)
   results = train.train_and_evaluate(config, tmp_path)

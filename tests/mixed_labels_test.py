@@ -245,6 +245,7 @@ def counted_folder(tmp_path_factory):
   return folder, truth
 
 
+@pytest.mark.slow
 def test_train_learns_from_a_folder_of_counts(counted_folder, tmp_path):
   folder, _ = counted_folder
   results = train_folder.train_folder(folder, tmp_path / "run", steps=200, rate_hz=RATE_HZ)
@@ -252,6 +253,7 @@ def test_train_learns_from_a_folder_of_counts(counted_folder, tmp_path):
   assert results["window_count_error"] < 0.2
 
 
+@pytest.mark.slow
 def test_refine_places_what_was_counted(counted_folder, tmp_path):
   folder, truth = counted_folder
   out = tmp_path / "refined"

@@ -55,6 +55,7 @@ def test_what_the_loss_panels_say():
   assert heat_map[0] < 1e-4 < heat_map[1] < 1 < heat_map[2]
 
 
+@pytest.mark.slow
 def test_the_command_draws_the_figure(tmp_path):
   command = [sys.executable, "-m", "experiments.figures", "--figure=theory", f"--out={tmp_path / 'new'}"]
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}

@@ -65,6 +65,7 @@ def test_replicas_equal_single_trainings(trained, tmp_path):
   assert one[0]["train/loss"] != both[0]["train/loss"]  # the mean of both seeds
 
 
+@pytest.mark.slow
 def test_runs_of_a_cross_validation_are_trained_together(tmp_path):
   short = {"num_steps": 12, "eval_every": 12}
   together = small(drums.get_config("synthetic,num_replicas=2"), split_by="seed", **short)
@@ -200,6 +201,7 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
   assert history(tmp_path / "killed") == history(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_mesh_of_eight_devices_trains_as_one():
   program = """
 import jax, numpy as np

@@ -44,6 +44,7 @@ def test_width(width, features):
   assert nnx.eval_shape(lambda: MobileNetV2(width=width, rngs=nnx.Rngs(0))).features == features
 
 
+@pytest.mark.slow
 def test_frozen_stages_neither_learn_nor_count():
   model = nnx.jit(lambda: MobileNetV2(width=0.35, frozen_stages=10, rngs=nnx.Rngs(0)))()
   model.train()

@@ -19,7 +19,7 @@ SECONDS, NOTES_A_SECOND = 60.0, 10
 
 
 def measure(repeats: int, size: str = "paper") -> dict[str, dict[str, Timing]]:
-  """What -> how -> timing: of the paper's size nothing on a CPU, where a step takes a minute."""
+  """What -> how -> timing: of the paper's size nothing on a CPU, which it is not made for."""
   if size == "paper" and jax.default_backend() == "cpu":
     logging.warning("piano: steps of the paper's size are measured on accelerators only")
     return {}

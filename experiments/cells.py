@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import pathlib
+import tempfile
 
+import jax
 from ml_collections import ConfigDict
 import tqdm
 
@@ -31,19 +33,34 @@ def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
 
 
 def run(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> dict[str, dict]:
-  """Results of named trainings, `jobs` at a time, each in a process of its own."""
+  """Results of named trainings, `jobs` at a time, in processes of their own."""
   results = {}
-  with concurrent.futures.ProcessPoolExecutor(
-    jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_share_cores, initargs=(jobs,)
-  ) as pool:
+  with (
+    tempfile.TemporaryDirectory(prefix="softloc_jax_cells_") as programs,
+    concurrent.futures.ProcessPoolExecutor(
+      jobs,
+      mp_context=multiprocessing.get_context("spawn"),
+      initializer=_prepare_process,
+      initargs=(jobs, programs),
+    ) as pool,
+  ):
     running = {pool.submit(run_cell, config, workdir / name): name for name, config in configs.items()}
     for future in tqdm.tqdm(concurrent.futures.as_completed(running), total=len(running), unit="cell"):
       results[running[future]] = future.result()
   return results
 
 
+def _prepare_process(jobs: int, programs: str) -> None:
+  _share_cores(jobs)
+  if jax.config.jax_compilation_cache_dir is None:
+    # Cells differ in their data more than in their programs: what one has compiled, all use.
+    jax.config.update("jax_compilation_cache_dir", programs)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
 def _share_cores(jobs: int) -> None:
-  """Gives this process its share of the cores, before jax counts them."""
+  """Gives this process its share of the cores, before jax counts them at its first use."""
   if jobs > 1 and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     number = multiprocessing.current_process()._identity[0] - 1

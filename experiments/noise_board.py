@@ -74,7 +74,7 @@ def tasks(data_dir: str | None) -> dict[str, Task]:
   Raises:
     FileNotFoundError: a folder that does not exist.
   """
-  found = {"drums": Task("embedded drums", (50, 100), _small(drums), _small(weak_drums))}
+  found = {"drums": Task("embedded drums", (50, 100), _short(drums, _small), _short(weak_drums, _small))}
   if data_dir is None:
     return found
   root, levels_ms = pathlib.Path(data_dir), (50, 100, 200)
@@ -94,21 +94,27 @@ def tasks(data_dir: str | None) -> dict[str, Task]:
     )
   if (root / "MAPS").is_dir():
     settings = f",data_dir={root / 'MAPS'}"
-    # One level: a cell takes ten minutes.
-    found["piano"] = Task("piano onsets", (100,), piano.get_config, weak_piano.get_config, settings)
+    # One level: a cell still takes four minutes of one core.
+    found["piano"] = Task("piano onsets", (100,), _short(piano), _short(weak_piano), settings)
   return found
 
 
-def _small(module) -> Callable[[str], ConfigDict]:
-  """The embedded drums with a smaller network and a third of the steps, as there are many cells."""
+def _short(module, *changes: Callable[[ConfigDict], None]) -> Callable[[str], ConfigDict]:
+  """A third of the steps, as there are many cells, and other changes."""
 
   def get_config(text: str) -> ConfigDict:
     config = module.get_config(text).unlock()
-    config.model.conv_features, config.model.recurrent_units = (32, 32, 32), 24
-    config.num_steps = config.eval_every = 600
+    config.num_steps = config.eval_every = config.num_steps // 3
+    for change in changes:
+      change(config)
     return config.lock()
 
   return get_config
+
+
+def _small(config: ConfigDict) -> None:
+  """A smaller network for the embedded drums."""
+  config.model.conv_features, config.model.recurrent_units = (32, 32, 32), 24
 
 
 def _either_foot(config: ConfigDict) -> ConfigDict:

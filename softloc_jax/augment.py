@@ -160,6 +160,10 @@ class Augmentation:
   num_frames: int
   margin_frames: int
 
+  def widen(self, windows: input_pipeline.Windows) -> input_pipeline.Windows:
+    """Windows of crops with the margin that `self` takes off again."""
+    return dataclasses.replace(windows, context_frames=windows.context_frames + self.margin_frames)
+
   def __call__(self, key: Array, batch: Batch) -> Batch:
     on, size = self.settings, len(batch["signal"])
     # A key for each name: switching one augmentation off changes nothing about the others.

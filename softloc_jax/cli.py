@@ -277,9 +277,7 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
   "platforms",
   multiple=True,
   type=click.Choice(["cpu", "cuda", "tpu"]),
-  default=("cpu", "cuda", "tpu"),
-  show_default=True,
-  help="What a zip is to run on; may be given several times.",
+  help="What a zip is to run on; may be given several times.  [default: all three]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @click.pass_obj
@@ -290,6 +288,7 @@ def export(debug, model, checkpoint, out, **options) -> None:
   with _one_line_errors(debug):
     if (model is None) == (checkpoint is None):
       raise click.UsageError("expected either --model or --checkpoint")
+    options["platforms"] = options["platforms"] or None
     click.echo(export_network.export(out, model=model, checkpoint=checkpoint, **options))
 
 

@@ -120,17 +120,17 @@ class MelBands:
     """
     if self.pre_emphasis:
       signal = self._emphasize(jnp.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(1, 0)]))
-    return _decibels(self._power(signal))
+    return self._decibels(signal)
 
   def _levels(self, signal: Array) -> Array:
     """Decibels of the frames of a crop and of one more on each side: `[..., N, 1] -> [..., T + 2, M]`."""
     mono = jnp.asarray(signal, jnp.float32)[..., 0]
-    return _decibels(self._power(self._emphasize(mono) if self.pre_emphasis else mono))
+    return self._decibels(self._emphasize(mono) if self.pre_emphasis else mono)
 
   def _emphasize(self, signal: Array) -> Array:
     return signal[..., 1:] - self.pre_emphasis * signal[..., :-1]
 
-  def _power(self, signal: Array) -> Array:
+  def _decibels(self, signal: Array) -> Array:
     """`[..., N] -> [..., frames, num_mels]`, on a CPU some frames at a time."""
     num_frames = (signal.shape[-1] - self.window_samples) // self.hop_samples + 1
     pieces = 1
@@ -139,22 +139,23 @@ class MelBands:
       numbers = math.prod(signal.shape[:-1]) * num_frames * self.window_samples
       pieces = min(-(-numbers // _NUMBERS_AT_A_TIME), num_frames)
     if pieces <= 1:
-      return self._power_of_frames(signal, num_frames)
+      return self._decibels_of_frames(signal, num_frames)
     size = -(-num_frames // pieces)  # of a piece, in frames
     pieces = -(-num_frames // size)
     fill = (pieces * size - num_frames) * self.hop_samples
     signal = jnp.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(0, fill)])
     num_samples = (size - 1) * self.hop_samples + self.window_samples
 
-    def power_of_piece(first_sample: Array) -> Array:
+    def of_piece(first_sample: Array) -> Array:
       piece = jax.lax.dynamic_slice_in_dim(signal, first_sample, num_samples, axis=-1)
-      return self._power_of_frames(piece, size)
+      # With the logarithm: outside of the loop it would be taken again by everything that reads a level.
+      return self._decibels_of_frames(piece, size)
 
-    power = jax.lax.map(power_of_piece, size * self.hop_samples * jnp.arange(pieces))
-    power = jnp.moveaxis(power, 0, -3)  # [..., pieces, size, num_mels]
-    return power.reshape(*power.shape[:-3], -1, self.num_mels)[..., :num_frames, :]
+    found = jax.lax.map(of_piece, size * self.hop_samples * jnp.arange(pieces))
+    found = jnp.moveaxis(found, 0, -3)  # [..., pieces, size, num_mels]
+    return found.reshape(*found.shape[:-3], -1, self.num_mels)[..., :num_frames, :]
 
-  def _power_of_frames(self, signal: Array, num_frames: int) -> Array:
+  def _decibels_of_frames(self, signal: Array, num_frames: int) -> Array:
     def window_at(first_sample: Array) -> Array:
       return jax.lax.dynamic_slice_in_dim(signal, first_sample, self.window_samples, axis=-1)
 
@@ -176,7 +177,7 @@ class MelBands:
       jnp.matmul(power[..., low : low + len(weights)], weights, precision="highest")
       for low, weights in groups
     ]
-    return jnp.concatenate(bands, axis=-1)
+    return 10 * jnp.log10(jnp.maximum(jnp.concatenate(bands, axis=-1), 10 ** (LEAST_DB / 10)))
 
   def _difference(self, level: Array) -> Array:
     """`[..., T + 2, M] -> [..., T, M]`."""
@@ -192,10 +193,6 @@ _CHOICES = {
   "mel_norm": ("slaney", None),
   "difference": ("centred", "forward", "forward_positive"),
 }
-
-
-def _decibels(power: Array) -> Array:
-  return 10 * jnp.log10(jnp.maximum(power, 10 ** (LEAST_DB / 10)))
 
 
 @functools.cache

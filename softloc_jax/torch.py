@@ -26,7 +26,8 @@ What differs from the JAX functions:
 - Contiguous tensors are shared with JAX, not copied, where both libraries compute on their device: on the
   CPU, and on a GPU if JAX was installed for it. Others are copied; from and to a device that JAX does not
   have, through the host's memory. All tensors are on one device.
-- `torch.compile` compiles what comes before and after them.
+- `torch.compile` compiles what comes before and after them; the transformations of `torch.func` do not go
+  through them.
 
 On a GPU set the environment variable `XLA_PYTHON_CLIENT_PREALLOCATE=false`, or JAX takes three quarters of
 its memory at once. On CPUs each library has its own threads, one for every core; each waits for the other's.

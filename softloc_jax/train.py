@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import dataclasses
 import itertools
 import json
 import logging
@@ -207,10 +206,7 @@ class _Run:
         checks.report_collisions(own["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     self.augmentation = augment.from_config(config.augment, network.extractor, windows)
-    if self.augmentation is not None:
-      windows = dataclasses.replace(
-        windows, context_frames=windows.context_frames + self.augmentation.margin_frames
-      )
+    windows = self.augmentation.widen(windows)
     self.crops = [
       self._crops_of(self._given(own["train"], seed), windows, seed)
       for own, seed in zip(splits, self.seeds, strict=True)
@@ -285,8 +281,7 @@ class _Run:
       disable=not config.progress,
     ) as bar:
       for step in range(done + 1, config.num_steps + 1):
-        batch = {k: jax.make_array_from_process_local_data(sharding, v) for k, v in next(iterator).items()}
-        state, scalars = step_fn(state, batch)
+        state, scalars = step_fn(state, train_step.on_devices(next(iterator), sharding))
         pending.append(scalars)
         if step % config.log_every == 0 or step == config.num_steps:
           line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}

@@ -112,3 +112,10 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Batches `[R, B, ...]` are split along `B`."""
   return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def on_devices(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, Array]:
+  """A batch of which each process has its share."""
+  if jax.process_count() == 1:
+    return jax.device_put(dict(batch), sharding)  # one call, which costs less than one for each array
+  return {name: jax.make_array_from_process_local_data(sharding, share) for name, share in batch.items()}

@@ -116,6 +116,27 @@ def test_the_tilted_mean_is_the_count_within_its_tolerance(kind, num_frames):
   assert (found <= np.maximum(1.001 * contour._TILT_TOLERANCE * spread, 4 * steps + 1e-5)).all()
 
 
+# Newton's method alone goes round in circles here.
+CIRCLES = (
+  (
+    "8.85 15.79 3.09 7.33 -9.97 -31.91 5.09 5.38 15.03 .01 -6.16 4.41 8.17 -8.04 -13.23 3.82 -5.53 .28"
+    " -30.47 22.69"
+  ),
+  (
+    "20.88 -36.75 27.08 -39.82 13.16 45.28 13.09 2.73 -38.6 19.82 -37.68 50.37 9.17 -5.99 -54.68 -58.16"
+    " 32.31 4.81 4.3 12.8"
+  ),
+)
+
+
+@pytest.mark.parametrize(("text", "count"), [(CIRCLES[0], 5), (CIRCLES[1], 7)])
+def test_the_tilt_arrives_where_newton_goes_round_in_circles(text, count):
+  logits = np.array([float(x) for x in text.split()], np.float32)
+  tilt = contour._tilt(logits[:, None], np.float32([count]), np.float32([len(logits)]))
+  shares = expit(logits + np.asarray(tilt, np.float64))
+  assert abs(shares.sum() - count) <= contour._TILT_TOLERANCE * np.sqrt((shares * (1 - shares)).sum())
+
+
 @pytest.mark.parametrize("num_frames", [1, 6, 33, 150])
 def test_float64(num_frames):
   logits = np.random.default_rng(num_frames).normal(-1, 3, num_frames)

@@ -178,6 +178,7 @@ def test_command(drums_zip, tmp_path, monkeypatch):
     (("--out", "x.zip"), 2, "expected either --model or --checkpoint"),
     (("--out", "x.zip", "--model", "drums", "--checkpoint", "runs"), 2, "expected either --model or"),
     (("--out", "x.tflite", "--model", "drums"), 1, "x.tflite ends with '.tflite'; expected .zip (for JAX)"),
+    (("--out", "x.onnx", "--model", "drums", "--platform", "cpu"), 1, "x.onnx: expected no platforms"),
     (("--out", "x.zip", "--model", "flute"), 1, "no pretrained network 'flute'"),
     (("--out", "x.zip", "--checkpoint", "nowhere"), 1, "expected the workdir of a training"),
   ],

@@ -186,3 +186,12 @@ def test_the_whole_table_tests_every_record_under_every_loss(tmp_path, monkeypat
   first = {name: config.to_json() for name, config in seen.items()}
   ecg_table.make("some/mitdb", tmp_path, seeds=2, jobs=1, num_steps=7)
   assert {name: config.to_json() for name, config in seen.items()} == first
+
+
+@pytest.mark.parametrize("own", [None, "somewhere"])
+def test_cells_share_their_programs_unless_told_where_to_keep_them(own, monkeypatch):
+  settings = {"jax_compilation_cache_dir": own}
+  monkeypatch.setattr(cells.jax.config, "update", settings.__setitem__)
+  monkeypatch.setattr(type(cells.jax.config), "jax_compilation_cache_dir", own)
+  cells._prepare_process(1, "programs")
+  assert settings["jax_compilation_cache_dir"] == (own or "programs")

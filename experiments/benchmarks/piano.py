@@ -27,17 +27,17 @@ def measure(repeats: int, size: str = "paper") -> dict[str, dict[str, Timing]]:
   network = Network.from_config(config)
   step, state = training.trainer(config, network)
   batch = one_batch(config, network)
-  value_and_grad, logits, alone = _loss(config, network, batch)
+  value_and_grad, *of_loss = _loss(config, network, batch)
 
-  def run():
+  def run_step():
     nonlocal state
     state, scalars = step(state, batch)
     return scalars["loss"]
 
-  counts = counted(step, (state, batch))
-  timings = compare({"step": run}, repeats=repeats)
-  timings["step"] = dataclasses.replace(timings["step"], **counts)
-  timings |= compare({"SoftLoc, value and gradient": value_and_grad}, logits, alone, repeats=repeats)
+  name_of_loss = "SoftLoc, value and gradient"
+  counts = {"step": counted(step, (state, batch)), name_of_loss: counted(value_and_grad, of_loss)}
+  timings = compare({"step": run_step, name_of_loss: lambda: value_and_grad(*of_loss)}, repeats=repeats)
+  timings = {name: dataclasses.replace(timing, **counts[name]) for name, timing in timings.items()}
   seconds = config.window.max_s
   return {f"{config.batch_size} clips of {seconds:g} s": timings}
 

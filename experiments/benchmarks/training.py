@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-import dataclasses
 
 import jax
 
@@ -78,10 +77,7 @@ def trainer(config, network: Network):
 def batches_of(config, network: Network, recordings: Sequence[Recording]) -> Iterator[dict[str, jax.Array]]:
   """What the step takes, from an input pipeline of its own."""
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
-  augmentation = augment.from_config(config.augment, network.extractor, windows)
-  if augmentation is not None:
-    context_frames = windows.context_frames + augmentation.margin_frames
-    windows = dataclasses.replace(windows, context_frames=context_frames)
+  windows = augment.from_config(config.augment, network.extractor, windows).widen(windows)
   crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
   sharding = train_step.batch_sharding(train_step.make_mesh())
   batches = input_pipeline.make_iterator(
@@ -89,6 +85,6 @@ def batches_of(config, network: Network, recordings: Sequence[Recording]) -> Ite
   )
   try:
     for batch in batches:
-      yield {key: jax.make_array_from_process_local_data(sharding, part) for key, part in batch.items()}
+      yield train_step.on_devices(batch, sharding)
   finally:
     batches.close()

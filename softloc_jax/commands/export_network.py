@@ -14,7 +14,7 @@ def export(
   *,
   model: str | None = None,
   checkpoint: str | os.PathLike | None = None,
-  platforms: Sequence[str] = deploy.PLATFORMS,
+  platforms: Sequence[str] | None = None,
   overwrite: bool = False,
 ) -> str:
   """Writes a network as a file, of the kind that its name ends with.
@@ -23,7 +23,7 @@ def export(
     out: `.zip` for `deploy.write`, `.onnx` for `deploy.write_onnx`.
     model: a network that comes with the package.
     checkpoint: workdir of a training, instead.
-    platforms: what a zip is to run on.
+    platforms: what a zip is to run on; None for all of `deploy.PLATFORMS`.
     overwrite: whether an existing file may be replaced.
 
   Returns:
@@ -35,6 +35,8 @@ def export(
   out = pathlib.Path(out)
   if out.suffix not in (".zip", ".onnx"):
     raise ValueError(f"{out} ends with {out.suffix!r}; expected .zip (for JAX) or .onnx (for ONNX Runtime)")
+  if out.suffix == ".onnx" and platforms is not None:
+    raise ValueError(f"{out}: expected no platforms, as ONNX Runtime chooses where it runs")
   deploy.check_target(out, overwrite)
   if (model is None) == (checkpoint is None):
     raise ValueError("expected either a model or a checkpoint")
@@ -42,7 +44,7 @@ def export(
   if out.suffix == ".onnx":
     deploy.write_onnx(out, found, overwrite=overwrite)
   else:
-    deploy.write(out, found, platforms=platforms, overwrite=overwrite)
+    deploy.write(out, found, platforms=platforms or deploy.PLATFORMS, overwrite=overwrite)
   network = found.network
   return (
     f"{out} ({out.stat().st_size / 1e6:.1f} MB): {network.extractor.sample_rate_hz:g} samples per second to"

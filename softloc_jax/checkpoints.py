@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 import grain
@@ -104,8 +105,11 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   """Keeps the config beside the checkpoints, and refuses to continue a run of another one.
 
   Raises:
-    ValueError: the workdir already holds a run with other settings; names the first that differs.
+    ValueError: the workdir already holds a run with other settings; names the first that differs. Or it is
+      an address, such as gs://bucket/run, which would become a local folder of that name.
   """
+  if re.match(r"[a-z][a-z0-9]+:/", str(workdir)):
+    raise ValueError(f"workdir is {workdir}; expected a folder of this machine, or a bucket mounted as one")
   path = pathlib.Path(workdir) / CONFIG_FILE
   text = json.dumps(config, indent=2, sort_keys=True)
   if path.exists():

@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, what comes back, and what a kill leaves; the config beside them."""
 
 import json
+import pathlib
 
 import grain
 import jax
@@ -147,6 +148,14 @@ def test_a_workdir_of_another_config_is_refused(tmp_path, changed, message):
   with pytest.raises(ValueError, match=message):
     checkpoints.write_config(tmp_path, changed)
   assert checkpoints.read_config(tmp_path) == CONFIG
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", pathlib.Path("s3://bucket/run")])
+def test_an_address_is_no_folder(tmp_path, monkeypatch, address):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match="expected a folder of this machine, or a bucket mounted as one"):
+    checkpoints.write_config(address, CONFIG)
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_workdir(tmp_path):

@@ -50,7 +50,7 @@ _STEP_SIZE_ON_ACCELERATORS = 2**23
 _MOST_TILT_STEPS = 60
 # How far the tilted mean may be from the count, in standard deviations: the tilt need not be exact.
 _TILT_TOLERANCE = 0.8
-# The tilt of a count that leaves no choice: beyond any logit.
+# The tilt of a count that leaves no choice; no logit is larger.
 _ALL_THE_WAY = 1e30
 
 
@@ -72,7 +72,8 @@ def log_prob_and_posterior(
     Log-probabilities `[N]`, and `Pr(e_t = 1 | Y = count)`, or `| Y >= count`, `[T, N]`, 0 where no frame is.
   """
   num_frames = jnp.sum(where, axis=0, dtype=logits.dtype)
-  logits = jnp.where(where, logits, -jnp.inf)  # an event that cannot be
+  # Where no frame is, an event that cannot be; what is infinite elsewhere would be subtracted from itself.
+  logits = jnp.where(where, jnp.clip(logits, -_ALL_THE_WAY, _ALL_THE_WAY), -jnp.inf)
   tilt = jax.lax.stop_gradient(_tilt(logits, count, num_frames))
   shares = jax.nn.sigmoid(logits + tilt)
   variance = jax.lax.stop_gradient(jnp.sum(shares * (1 - shares), axis=0))

@@ -1,5 +1,6 @@
 """The count distribution against enumeration, scipy, and a float64 recursion in NumPy."""
 
+import functools
 import inspect
 
 from count_oracles import (
@@ -194,6 +195,23 @@ def test_impossible_counts(count):
   assert np.isfinite(together).all()
   assert gradients[0].any() and gradients[2].any()
   np.testing.assert_allclose(marginals[2], 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["scan", "contour"])
+@pytest.mark.parametrize("most", [1e6, 3e38, np.inf])
+def test_logits_without_bounds(method, most):
+  logits = np.array([most, -1.0, 0.5, -most, 0.3, most], np.float32)  # two events for certain, one never
+  value_of = jax.value_and_grad(functools.partial(pb.log_prob, method=method))
+  for count in range(7):
+    value, gradient = value_of(jnp.asarray(logits), count)
+    marginals = pb.posterior(logits, count, method=method)
+    assert np.isfinite(value) and np.isfinite(gradient).all() and np.isfinite(marginals).all()
+    if 2 <= count <= 5:
+      expected = pb.log_prob(logits[[1, 2, 4]], count - 2)
+      np.testing.assert_allclose(value, expected, rtol=2e-6)
+      np.testing.assert_allclose(marginals[np.array([0, 3, 5])], [1, 0, 1], atol=1e-6)
+    else:
+      assert value < -1e5
 
 
 @pytest.mark.parametrize(("dtype", "max_count"), [(np.uint8, 300), (np.int8, 200), (jnp.bfloat16, 301)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_pulses import counted, pulses
 
+from configs.misaligned import piano
 from experiments import noise_board, refine_table
 from softloc_jax.data.recording import Recording
 
@@ -48,18 +49,20 @@ def test_every_loss_meets_every_kind_and_level():
 
 
 def test_data_sets_that_are_there_are_on_the_board(tmp_path):
-  for name in ("mitdb", "steps"):
+  for name in ("mitdb", "steps", "MAPS"):
     (tmp_path / name).mkdir()
   found = noise_board.tasks(tmp_path)
-  assert list(found) == ["drums", "ecg", "steps"]
+  assert list(found) == ["drums", "ecg", "steps", "piano"]
+  in_full = piano.get_config("softloc")
+  assert found["piano"].config("softloc", "normal", 100, 1).num_steps == in_full.num_steps // 3
   for name, task in found.items():
     for loss in (None, "softloc"):
       config = task.config(loss, "skewed", 50, 2)
       assert name == "drums" or config.data.data_dir.startswith(str(tmp_path))
   with pytest.raises(FileNotFoundError, match="no such folder"):
     noise_board.tasks(tmp_path / "missing")
-  with pytest.raises(ValueError, match="task 'piano': expected one of drums, ecg, steps"):
-    noise_board.make(tmp_path, tmp_path, 3, 1, 1, only=["piano"])
+  with pytest.raises(ValueError, match="task 'flute': expected one of drums, ecg, steps, piano"):
+    noise_board.make(tmp_path, tmp_path, 3, 1, 1, only=["flute"])
 
 
 def test_the_board_has_every_mean_and_spread_in_its_place(results):

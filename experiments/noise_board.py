@@ -184,7 +184,8 @@ def interval(replicas: Replicas) -> tuple[float, float, float]:
 def markdown(chosen: Mapping[str, Task], results: Mapping[Cell, Replicas]) -> str:
   """A table for each task: rows are losses, columns kinds and levels."""
   seeds = len(next(iter(results.values())))
-  lines = [f"F1 at ±50 ms in %, mean over the recordings; ± over {seeds} seeds.", ""]
+  over = f"± over {seeds} seeds" if seeds > 1 else "one seed"
+  lines = [f"F1 at ±50 ms in %, mean over the recordings; {over}.", ""]
   for name, task in chosen.items():
     lines += [f"### {task.title[0].upper()}{task.title[1:]}", ""]
     header = ["loss", "clean", *(f"{kind} {ms} ms" for kind in KINDS for ms in task.levels_ms)]

@@ -94,7 +94,7 @@ def tasks(data_dir: str | None) -> dict[str, Task]:
     )
   if (root / "MAPS").is_dir():
     settings = f",data_dir={root / 'MAPS'}"
-    # One level: a cell still takes four minutes of one core.
+    # One level: a cell still takes three minutes of one core.
     found["piano"] = Task("piano onsets", (100,), _short(piano), _short(weak_piano), settings)
   return found
 

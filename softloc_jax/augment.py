@@ -161,7 +161,7 @@ class Augmentation:
   margin_frames: int
 
   def widen(self, windows: input_pipeline.Windows) -> input_pipeline.Windows:
-    """Windows of crops with the margin that `self` takes off again."""
+    """Windows whose crops have the margin, which augmentation takes off again."""
     return dataclasses.replace(windows, context_frames=windows.context_frames + self.margin_frames)
 
   def __call__(self, key: Array, batch: Batch) -> Batch:

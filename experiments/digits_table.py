@@ -8,7 +8,7 @@ import numpy as np
 
 from configs.weak import digits
 from experiments import cells, scene_evaluation
-from experiments.report import markdown_table, mean_and_spread
+from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import checkpoints, run_log
 
 # L section 8.3: accuracy in per cent from counts and with supervision, centre error in pixels.
@@ -70,7 +70,7 @@ def markdown(scored: Sequence[Mapping], hours: float) -> str:
   return "\n".join(
     [
       f"Places are {step:g} pixels apart; the nearest one is {nearest:.2f} pixels from a digit's centre on"
-      f" average. Mean training time from counts: {hours:.2f} h. Shares in %; ± over {len(scored)} seeds.",
+      f" average. Mean training time from counts: {hours:.2f} h. Shares in %; {over_seeds(len(scored))}.",
       "",
       *markdown_table(header, [["L section 8.3", *PAPER], ["here", *ours]]),
     ]

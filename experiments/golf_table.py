@@ -7,7 +7,7 @@ import numpy as np
 
 from configs.misaligned import golf
 from experiments import cells
-from experiments.report import markdown_table, mean_and_spread
+from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import checkpoints, data, detector, metrics, plots, run_log, video_plots
 from softloc_jax.data import golfdb
 
@@ -93,8 +93,8 @@ def markdown(results: Results, source: str, minutes: float) -> str:
   splits, seeds = (len({cell[place] for cell in results}) for place in (2, 3))
   clips = "GolfDB's clips" if source == "golfdb" else "Drawn swings with the timing of GolfDB's"
   lines = [
-    f"{clips}; mean over {splits} test splits, ± the spread over {seeds} seeds. Mean training time of a cell:"
-    f" {minutes:.1f} min.",
+    f"{clips}; mean over {splits} test split{'s'[: splits - 1]}, {over_seeds(seeds)}. Mean training time of a"
+    f" cell: {minutes:.1f} min.",
     "",
     "### Percentage of correct events (PCE), and the paper's on GolfDB's clips",
     "",

@@ -17,7 +17,7 @@ from configs.weak import ecg as weak_ecg
 from configs.weak import folder as weak_folder
 from configs.weak import piano as weak_piano
 from experiments import cells
-from experiments.report import markdown_table, mean_and_spread
+from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import checkpoints, metrics, plots
 
 KINDS = ("normal", "binary", "skewed", "constant")
@@ -184,8 +184,7 @@ def interval(replicas: Replicas) -> tuple[float, float, float]:
 def markdown(chosen: Mapping[str, Task], results: Mapping[Cell, Replicas]) -> str:
   """A table for each task: rows are losses, columns kinds and levels."""
   seeds = len(next(iter(results.values())))
-  over = f"± over {seeds} seeds" if seeds > 1 else "one seed"
-  lines = [f"F1 at ±50 ms in %, mean over the recordings; {over}.", ""]
+  lines = [f"F1 at ±50 ms in %, mean over the recordings; {over_seeds(seeds)}.", ""]
   for name, task in chosen.items():
     lines += [f"### {task.title[0].upper()}{task.title[1:]}", ""]
     header = ["loss", "clean", *(f"{kind} {ms} ms" for kind in KINDS for ms in task.levels_ms)]

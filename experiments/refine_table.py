@@ -12,7 +12,7 @@ import numpy as np
 from configs.misaligned import piano
 from configs.weak import ecg
 from experiments import cells
-from experiments.report import markdown_table, mean_and_spread
+from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import calibration, checkpoints, data, detector, evaluation, noise, plots, recipes, refine
 from softloc_jax.data import drum_machine, mdb_drums, mitdb
 from softloc_jax.data.recording import CountedWindow, Recording
@@ -226,7 +226,7 @@ def markdown(results: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
     ]
     noises = mean_and_spread([one["noise_ms"] for one in of_level])
     rows.append([f"{level_ms} ms", *columns, noises, mean_and_spread(errors, "{:.3f}")])
-  text = f"F1 at ±50 ms in %, mean over the recordings; ± over {max(seeds)} seeds.\n\n"
+  text = f"F1 at ±50 ms in %, mean over the recordings; {over_seeds(max(seeds))}.\n\n"
   return text + "\n".join(
     markdown_table([*header, "noise, as estimated [ms]", "calibration error of the confidence"], rows)
   )
@@ -243,8 +243,8 @@ def markdown_counts(results: Mapping[tuple[str, int], Sequence[Mapping[str, Any]
     rows.append([source, f"{window_s} s", f1[0], f1[1], *by_class, f1[2], mean_and_spread(errors, "{:.3f}")])
   header = ["recordings", "windows counted", "hits spread evenly", "refined", *_CLASSES, "refined, ±20 ms"]
   text = (
-    "F1 at ±50 ms in %: mean over the recordings, and of each drum over the hits of all; ± over"
-    f" {max(seeds)} seeds.\n\n"
+    "F1 at ±50 ms in %: mean over the recordings, and of each drum over the hits of all;"
+    f" {over_seeds(max(seeds))}.\n\n"
   )
   return text + "\n".join(markdown_table([*header, "calibration error of the confidence"], rows))
 

@@ -29,3 +29,12 @@ def mean_and_spread(values: Sequence[float | None], form: str = "{:.1f}") -> str
     return "-"
   mean = form.format(np.mean(known))
   return mean if len(known) == 1 else f"{mean} ± {form.format(np.std(known, ddof=1))}"
+
+
+def over_seeds(number: int) -> str:
+  """What the entries of a table are over.
+
+  >>> over_seeds(3), over_seeds(1)
+  ('± over 3 seeds', 'one seed')
+  """
+  return f"± over {number} seeds" if number > 1 else "one seed"

@@ -222,7 +222,7 @@ def test_the_table_has_every_mean_in_its_place():
     for seed in (0, 1)
   }
   text = golf_table.markdown(results, "rendered", 2.5)
-  assert "mean over 2 test splits, ± the spread over 2 seeds" in text and "2.5 min" in text
+  assert "mean over 2 test splits, ± over 2 seeds" in text and "2.5 min" in text
   assert "| CE | 82.5 ± 0.7 (68.1) | 80.5 ± 0.7 (60.4) |" in text
   assert "| SoftLoc | 62.5 ± 0.7 (67.2) |" in text
   assert text.count("PCE of each event") == 2

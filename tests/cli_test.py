@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import shutil
+import sys
 
 from click.testing import CliRunner
 import numpy as np
@@ -118,6 +119,16 @@ def test_predict_takes_one_network(song, tmp_path, arguments):
 def test_predict_names_the_networks_there_are(song, tmp_path):
   result = run("predict", song, "--out", tmp_path / "found", "--model", "flute")
   assert result.exit_code == 1 and "no pretrained network 'flute'; expected one of drums" in result.output
+
+
+def test_predict_asks_for_missing_libraries_before_it_listens(workdir, song, tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, "jams", None)  # as if it was not installed
+  out = tmp_path / "found"
+  result = run("predict", song, "--checkpoint", workdir, "--out", out, "--format", "csv", "--format", "jams")
+  assert (
+    result.exit_code == 1 and "writing jams needs jams: pip install softloc-jax[formats]" in result.output
+  )
+  assert not out.exists()
 
 
 def test_predict_writes_other_formats_of_whole_folders(workdir, song, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pathlib
 from typing import NamedTuple
 
-from softloc_jax.data import signal_files
+from softloc_jax.data import event_writers, signal_files
 
 # In a folder, a csv is as likely a label file, and is only read where it is named itself.
 _IN_FOLDERS = (*signal_files.AUDIO_EXTENSIONS, ".npz", ".hea", ".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -44,8 +44,10 @@ def plan(
   Raises:
     FileNotFoundError: a folder without any signal.
     FileExistsError: a result exists and is neither to be replaced nor its file to be left out.
+    ImportError: the library that writes one of the formats is not installed.
     ValueError: two files would be written to one place.
   """
+  event_writers.check_available(extensions)
   planned: list[Planned] = []
   owners: dict[pathlib.Path, pathlib.Path] = {}
   for source, stem in _sources(files):

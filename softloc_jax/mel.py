@@ -18,8 +18,9 @@ import numpy as np
 # Bands of one matrix product. Filters are narrow: a few products of the bins that a few bands cover take a
 # fraction of the time of one with all bins, and the values are the same.
 _BANDS_AT_A_TIME = 16
-# Numbers of the frames that a CPU transforms at a time: beyond its caches it takes up to three times as long.
-_NUMBERS_AT_A_TIME = 2**20
+# Numbers of the frames that a CPU transforms at a time: beyond its caches, which two batches of a prediction
+# share, it takes up to three times as long.
+_NUMBERS_AT_A_TIME = 2**19
 # Power below this counts as this, here and in librosa.
 LEAST_DB = -100.0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import concurrent.futures
 import fractions
+import functools
 from typing import Any
 
 import jax
@@ -15,6 +17,8 @@ from softloc_jax import events, input_pipeline
 from softloc_jax.network import Network, Variables
 
 OVERLAPS = ("cut", "fade")
+# While one batch is cut, moved or waits for a core, the other computes.
+BATCHES_AT_A_TIME = 2
 
 
 class Predictor:
@@ -112,13 +116,13 @@ class Predictor:
     """Logits of every frame of a recording as it is; see `probabilities`."""
     total = self._network.extractor.num_frames(len(signal))
     starts = np.arange(0, total, self.chunk_frames)
-    pieces = []
-    for first in range(0, len(starts), self._batch_size):
-      batch = starts[first : first + self._batch_size]
-      # Filled up to a power of two: few programs to compile, and little is computed for nothing.
-      size = min(self._batch_size, 1 << (len(batch) - 1).bit_length())
-      padded = np.concatenate([batch, np.full(size - len(batch), total)])
-      pieces.append(self._batch(variables, signal, padded)[:, : len(batch)])
+    on_cpu = jax.default_backend() == "cpu"  # whose two batches share what one may take
+    size = -(-self._batch_size // BATCHES_AT_A_TIME) if on_cpu else self._batch_size
+    batches = [starts[first : first + size] for first in range(0, len(starts), size)]
+    compute = functools.partial(self._batch, variables, signal, size)
+    pieces = [compute(batch) for batch in batches[:1]]  # alone, so that it is compiled once
+    with concurrent.futures.ThreadPoolExecutor(BATCHES_AT_A_TIME) as pool:
+      pieces += pool.map(compute, batches[1:])
     chunks = np.concatenate(pieces, axis=1)
     return (self._faded(chunks) if self.fades else self._joined(chunks))[:, :total]
 
@@ -139,16 +143,19 @@ class Predictor:
       total[here] += weight
     return (out / total)[:, self.context_frames :]
 
-  def _batch(self, variables: Variables, signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Logits of the chunks at these frames, with context, `[R, chunks, frames, C]`."""
+  def _batch(self, variables: Variables, signal: np.ndarray, most: int, starts: np.ndarray) -> np.ndarray:
+    """Logits of the chunks at these frames, `most` or fewer, with context, `[R, chunks, frames, C]`."""
     length = self.chunk_frames + 2 * self.context_frames
+    # Filled up to a power of two: few programs to compile, and little is computed for nothing.
+    size = min(most, 1 << (len(starts) - 1).bit_length())
+    padded = np.concatenate([starts, np.full(size - len(starts), starts[0])])
     cut = [
       input_pipeline.cut_signal(
         signal, *self._network.extractor.sample_range(int(s) - self.context_frames, length)
       )
-      for s in starts
+      for s in padded
     ]
-    return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))
+    return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))[:, : len(starts)]
 
 
 def fade_weights(chunk_frames: int, context_frames: int) -> np.ndarray:

@@ -85,7 +85,7 @@ def _data(args, side: int) -> ConfigDict:
     "conditioning": None,
   }
   if args.variant == "rendered":
-    data |= {"side": side, "seed": 0, "most_frames": 400, "per_split": 100}
+    data |= {"side": side, "seed": 0, "most_frames": 400, "per_split": 100, "skip_per_split": 0}
   return ConfigDict(data)
 
 

@@ -49,7 +49,13 @@ class RenderedSwing:
 
 
 def find(
-  data_dir: str | os.PathLike, *, side: int = 64, seed: int = 0, most_frames: int = 0, per_split: int = 0
+  data_dir: str | os.PathLike,
+  *,
+  side: int = 64,
+  seed: int = 0,
+  most_frames: int = 0,
+  per_split: int = 0,
+  skip_per_split: int = 0,
 ) -> list[RenderedSwing]:
   """Swings of the annotation file that can be drawn, sorted by id.
 
@@ -59,6 +65,8 @@ def find(
     seed: another seed, other golfers.
     most_frames: clips that are longer are left out; 0 for none.
     per_split: so many of each of the four splits, the first; 0 for all.
+    skip_per_split: so many of each split are passed over before, and the others of their videos: swings
+      that are foreign to those of `per_split=skip_per_split`.
 
   Raises:
     FileNotFoundError, ValueError: see `golfdb.annotations`.
@@ -69,8 +77,15 @@ def find(
     (one for one in swings if not most_frames or one.num_frames <= most_frames), key=lambda s: s.id
   )
   by_split = [[one for one in swings if one.split == fold] for fold in range(1, golfdb.NUM_FOLDS + 1)]
+  by_split = [_after(some, skip_per_split) for some in by_split]
   chosen = [one for some in by_split for one in some[: per_split or None]]
   return [RenderedSwing(one, side, seed) for one in sorted(chosen, key=lambda s: s.id)]
+
+
+def _after(swings: Sequence[Swing], skip: int) -> list[Swing]:
+  """Swings after the first `skip` that are of none of their videos."""
+  passed = {one.group for one in swings[:skip]}
+  return [one for one in swings[skip:] if one.group not in passed]
 
 
 def read(rendered: RenderedSwing) -> Recording:

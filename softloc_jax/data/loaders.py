@@ -143,7 +143,7 @@ def golfdb(config: Any) -> BySplit:
 
 def golf_rendered(config: Any) -> BySplit:
   """Drawn golf swings with the timing of GolfDB's; `test_split` is the fold."""
-  keys = ("side", "seed", "most_frames", "per_split")
+  keys = ("side", "seed", "most_frames", "per_split", "skip_per_split")
   return _golf(config, {key: config[key] for key in keys})
 
 

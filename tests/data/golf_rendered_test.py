@@ -109,6 +109,8 @@ def test_finds_what_can_be_drawn(tmp_path):
   assert [one.id for one in golf_rendered.find(tmp_path)] == ["0000", "0001", "0002", "0004", "0005"]
   assert [one.id for one in golf_rendered.find(tmp_path, most_frames=100)] == ["0000", "0002", "0004", "0005"]
   assert [one.id for one in golf_rendered.find(tmp_path, per_split=1)] == ["0000", "0002", "0004"]
+  # 0001 is of the video of 0000, as the test above has it.
+  assert [one.id for one in golf_rendered.find(tmp_path, skip_per_split=1)] == ["0005"]
 
 
 def test_writing_leaves_clips_that_are_there(tmp_path):

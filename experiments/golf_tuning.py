@@ -15,17 +15,22 @@ from experiments import cells
 from experiments.report import markdown_table, mean_and_spread
 from softloc_jax import checkpoints
 
-# What differs from the config, by the name of a row.
+LOSSES = {"CE": "softmax_cross_entropy", "oSS": "one_sided_smoothing", "SoftLoc": "softloc"}
+# What differs from the config of a row's loss, which is the first word of its name.
 SETTINGS = {
-  "oSS": ("one_sided_smoothing", {}),
-  "oSS, softness 2": ("one_sided_smoothing", {"softness_s": 2.0}),
-  "oSS, softness 5": ("one_sided_smoothing", {"softness_s": 5.0}),
-  "SoftLoc": ("softloc", {}),
-  "SoftLoc, softness 2": ("softloc", {"softness_s": 2.0}),
-  "SoftLoc, softness 5": ("softloc", {"softness_s": 5.0}),
-  "SoftLoc, weight 30": ("softloc", {"smoothing_weight": 30.0}),
-  "SoftLoc, weight 400": ("softloc", {"smoothing_weight": 400.0}),
-  "SoftLoc, ramp .2 to .6": ("softloc", {"ramp_start": 0.2, "ramp_end": 0.6}),
+  "CE": {},
+  "oSS": {},
+  "SoftLoc": {},
+  "oSS, softness 2": {"loss.softness_s": 2.0},
+  "oSS, softness 5": {"loss.softness_s": 5.0},
+  "SoftLoc, softness 2": {"loss.softness_s": 2.0},
+  "SoftLoc, softness 5": {"loss.softness_s": 5.0},
+  "SoftLoc, weight 30": {"loss.smoothing_weight": 30.0},
+  "SoftLoc, weight 400": {"loss.smoothing_weight": 400.0},
+  "SoftLoc, ramp .2 to .6": {"loss.ramp_start": 0.2, "loss.ramp_end": 0.6},
+  "SoftLoc, ramp .7 to 1": {"loss.ramp_start": 0.7, "loss.ramp_end": 1.0},
+  **{f"{name}, twice the steps": {"num_steps": 2000, "eval_every": 1000} for name in LOSSES},
+  **{f"{name}, flipped": {"augment": {"flip": {}}} for name in LOSSES},
 }
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of GolfDB's annotations.", required=True)
@@ -38,11 +43,11 @@ _JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at a time.", lower_bound=1)
 
 def config_of(row: str, level: int, split: int, data_dir: str):
   """Config of the table with a row's settings and other swings."""
-  loss, changes = SETTINGS[row]
+  loss = LOSSES[row.split(",")[0]]
   config = golf.get_config(f"rendered,loss={loss},noise_frames={level},split={split},data_dir={data_dir}")
   with config.unlocked():
     config.data.skip_per_split = config.data.per_split
-    config.loss.update(changes)
+    config.update_from_flattened_dict(SETTINGS[row])
   return cells.prepare(config, None)
 
 

@@ -78,8 +78,8 @@ def log_prob_and_posterior(
   shares = jax.nn.sigmoid(logits + tilt)
   variance = jax.lax.stop_gradient(jnp.sum(shares * (1 - shares), axis=0))
   angles, spacing = _nodes(variance, max_count, logits.shape[0])
-  real, imag = _product(shares, angles)
-  real, imag = _times(real, imag, jnp.cos(count * angles), -jnp.sin(count * angles))
+  product = _product(shares, angles)
+  real, imag = _times(product.real, product.imag, jnp.cos(count * angles), -jnp.sin(count * angles))
   tail_real, tail_imag, tail_missed = _tail(real, imag, angles, spacing, tilt)
   real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
   weight = spacing / math.pi
@@ -207,37 +207,52 @@ def _num_nodes(max_variance: float, eps: float) -> int:
 # The characteristic function.
 
 
-def _product(shares: Array, angles: Array) -> tuple[Array, Array]:
-  """`prod_t (1 + s_t (e^(i theta) - 1))`: `[T, N]`, `[H, N]` -> real and imaginary part `[H, N]`.
+def _product(shares: Array, angles: Array) -> Array:
+  """`prod_t (1 + s_t (e^(i theta) - 1))`: `[T, N]`, `[H, N]` -> complex `[H, N]`.
 
   What is multiplied is kept as its difference from 1, so that many factors near 1 lose no accuracy. A few
   frames at a time make one polynomial, `1 + sum_j c_j (z^j - 1)`, whose coefficients are probabilities.
+  Complex numbers, as a loop over two real arrays would compute all that both need twice.
   """
   num_frames, num_sequences = shares.shape
   together = _GROUP * _GROUPS_A_STEP
-  parallel = max(1, min(_step_size() // max(angles.size, 1), -(-num_frames // together)))
+  most = -(-num_frames // together)
+  if jax.default_backend() == "cpu":
+    most //= 2  # one step is no loop: it would be fused into the products after it, and computed for each
+  parallel = max(1, min(_step_size() // max(angles.size, 1), most))
   fill = -num_frames % (together * parallel)
   shares = jnp.pad(shares, ((0, fill), (0, 0)))
-  powers = [(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles)) for j in range(1, _GROUP + 1)]
+  # z^j - 1
+  powers = [
+    jax.lax.complex(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles))
+    for j in range(1, _GROUP + 1)
+  ]
 
-  def multiply(so_far, frames):  # [parallel, H, N] x2, [_GROUPS_A_STEP, _GROUP, parallel, N]
+  def multiply(so_far, frames):  # [parallel, H, N], [_GROUPS_A_STEP, _GROUP, parallel, N]
     for group in frames:
-      real = imag = 0.0
-      for coefficient, (power_real, power_imag) in zip(_coefficients(group), powers, strict=True):
-        real = real + coefficient[:, None] * power_real
-        imag = imag + coefficient[:, None] * power_imag
-      so_far = _times_from_one(*so_far, real, imag)
+      terms = zip(_coefficients(group), powers, strict=True)
+      so_far = _times_from_one(so_far, sum(_scale(power, coefficient[:, None]) for coefficient, power in terms))
     return so_far, None
 
-  zeros = jnp.zeros((parallel, *angles.shape), angles.dtype)
+  ones = jnp.zeros((parallel, *angles.shape), powers[0].dtype)
   frames = shares.reshape(-1, _GROUPS_A_STEP, _GROUP, parallel, num_sequences)
-  (real, imag), _ = jax.lax.scan(multiply, (zeros, zeros), frames)
-  while len(real) > 1:
-    if len(real) % 2:
-      real, imag = (jnp.pad(part, ((0, 1), (0, 0), (0, 0))) for part in (real, imag))
-    half = len(real) // 2
-    real, imag = _times_from_one(real[:half], imag[:half], real[half:], imag[half:])
-  return 1 + real[0], imag[0]
+  product, _ = jax.lax.scan(multiply, ones, frames)
+  while len(product) > 1:
+    if len(product) % 2:
+      product = jnp.pad(product, ((0, 1), (0, 0), (0, 0)))
+    half = len(product) // 2
+    product = _times_from_one(product[:half], product[half:])
+  return 1 + product[0]
+
+
+def _times_from_one(a: Array, b: Array) -> Array:
+  """`(1 + a) (1 + b) - 1`."""
+  return a + b + a * b
+
+
+def _scale(a: Array, factor: Array) -> Array:
+  """Complex times real, without the products with 0."""
+  return jax.lax.complex(a.real * factor, a.imag * factor)
 
 
 def _step_size() -> int:
@@ -253,12 +268,6 @@ def _coefficients(frames: Array) -> list[Array]:
     probs += [before[j] * no + before[j - 1] * share for j in range(1, len(before))]
     probs.append(before[-1] * share)
   return probs[1:]
-
-
-def _times_from_one(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tuple[Array, Array]:
-  """`(1 + a) (1 + b) - 1`."""
-  more_real, more_imag = _times(real, imag, other_real, other_imag)
-  return real + other_real + more_real, imag + other_imag + more_imag
 
 
 def _tail(real: Array, imag: Array, angles: Array, spacing: Array, tilt: Array):

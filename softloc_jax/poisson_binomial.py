@@ -35,8 +35,8 @@ _MOST_RESIDUALS = 2**13
 
 METHODS = ("auto", "scan", "contour")
 # See `_resolve`; from experiments/benchmark.py.
-_LEAST_WORK = 25_000
-_FEW_BINS = 3
+_LEAST_WORK = 20_000
+_FEW_BINS, _FEW_FRAMES = 3, 100
 
 
 def log_prob(
@@ -94,9 +94,10 @@ def _resolve(method: str, shape: tuple[int, ...], max_count: int) -> str:
     return "scan"
   if method != "auto":
     return method
-  # On 2 cores the recursion wins for few bins and where it is soon done.
+  # On 2 cores the recursion wins where it is soon done, and for few bins of few frames.
   work = math.prod(shape) * (max_count + 1)
-  return "contour" if work > (_LEAST_WORK if max_count > _FEW_BINS else 10 * _LEAST_WORK) else "scan"
+  is_short = max_count <= _FEW_BINS and shape[-1] < _FEW_FRAMES
+  return "contour" if work > (10 * _LEAST_WORK if is_short else _LEAST_WORK) else "scan"
 
 
 def _posterior_by_contour(logits: Array, count: Array, where: Array, possible: Array) -> Array:

@@ -42,12 +42,12 @@ class Timing:
 
 
 def compare(
-  functions: Mapping[str, Callable[..., Any]], *arguments: Any, repeats: int = 7, least_s: float = 0.02
+  functions: Mapping[str, Callable[..., Any]], *arguments: Any, repeats: int = 7, least_s: float = 0.05
 ) -> dict[str, Timing]:
-  """Times functions of the same arguments in turns.
+  """Times functions of the same arguments in turns, in an order that is drawn anew for each round.
 
-  Before each measurement the function is called once more, so that what the one before it left in the
-  caches, and threads of its library that are still waiting for work, count against none.
+  Before each measurement the function is called as often without one, so that what the one before it left in
+  the caches, and threads of its library that are still waiting for work, count against none.
 
   Args:
     functions: name -> function; one that jax has jitted also reports its memory.
@@ -62,10 +62,11 @@ def compare(
   for name, function in functions.items():
     _finish(function(*arguments))
     calls[name] = max(1, round(least_s / max(_time(function, arguments, 1), 1e-7)))
+  shuffled = np.random.default_rng(0).permutation
   for _ in range(repeats):
-    for name, function in functions.items():
-      _finish(function(*arguments))
-      seconds[name].append(_time(function, arguments, calls[name]))
+    for name in shuffled(list(functions)):
+      _time(functions[name], arguments, calls[name])
+      seconds[name].append(_time(functions[name], arguments, calls[name]))
   return {
     name: Timing(tuple(seconds[name]), **counted(function, arguments)) for name, function in functions.items()
   }

@@ -1,81 +1,103 @@
-"""Settings of the losses of S Table 1, compared on swings that the table does not use.
+"""Settings for S Table 1, compared on swings that `--table=golf` does not use.
 
-  python -m experiments.golf_tuning --data_dir=PATH/golfdb --workdir=DIR --jobs=2
-
-Swings are drawn as for `--table=golf`, with the timing of other annotations, of other videos: what is chosen
-here has seen nothing of what the table trains on or is tested on.
+Swings are drawn as for that table, with the timing of other annotations, of other videos: what is chosen here
+has seen nothing of what the table trains on or is tested on.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 import pathlib
 
-from absl import app, flags, logging
+from ml_collections import ConfigDict
 
 from configs.misaligned import golf
 from experiments import cells
-from experiments.report import markdown_table, mean_and_spread
-from softloc_jax import checkpoints
+from experiments.golf_table import ROWS as LOSSES
+from experiments.report import markdown_table, mean_and_spread, over_seeds
+from softloc_jax import checkpoints, data
+from softloc_jax.data import golfdb
 
-LOSSES = {"CE": "softmax_cross_entropy", "oSS": "one_sided_smoothing", "SoftLoc": "softloc"}
-# What differs from the config of a row's loss, which is the first word of its name.
-SETTINGS = {
-  "CE": {},
-  "oSS": {},
-  "SoftLoc": {},
-  "oSS, softness 2": {"loss.softness_s": 2.0},
-  "oSS, softness 5": {"loss.softness_s": 5.0},
-  "SoftLoc, softness 2": {"loss.softness_s": 2.0},
-  "SoftLoc, softness 5": {"loss.softness_s": 5.0},
-  "SoftLoc, weight 30": {"loss.smoothing_weight": 30.0},
-  "SoftLoc, weight 400": {"loss.smoothing_weight": 400.0},
-  "SoftLoc, ramp .2 to .6": {"loss.ramp_start": 0.2, "loss.ramp_end": 0.6},
-  "SoftLoc, ramp .7 to 1": {"loss.ramp_start": 0.7, "loss.ramp_end": 1.0},
-  **{f"{name}, twice the steps": {"num_steps": 2000, "eval_every": 1000} for name in LOSSES},
-  **{f"{name}, flipped": {"augment": {"flip": {}}} for name in LOSSES},
+# What differs from the table's config of a row's loss, which is the first word of its name.
+ROWS = {
+  **{name: {} for name in LOSSES.values()},
+  "oSS softness 2": {"loss.softness_s": 2.0},
+  "oSS softness 5": {"loss.softness_s": 5.0},
+  "SoftLoc softness 2": {"loss.softness_s": 2.0},
+  "SoftLoc softness 5": {"loss.softness_s": 5.0},
+  "SoftLoc weight 30": {"loss.smoothing_weight": 30.0},
+  "SoftLoc weight 400": {"loss.smoothing_weight": 400.0},
+  "SoftLoc ramp .2 to .6": {"loss.ramp_start": 0.2, "loss.ramp_end": 0.6},
+  **{f"{name} flipped": {"augment": {"flip": {}}} for name in LOSSES.values()},
+  **{f"{name} twice the steps": {"num_steps": 2000, "eval_every": 1000} for name in LOSSES.values()},
 }
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of GolfDB's annotations.", required=True)
-_WORKDIR = flags.DEFINE_string("workdir", "runs/golf_tuning", "Where the trainings go.")
-_ROWS = flags.DEFINE_multi_string("row", None, f"Which rows: {'; '.join(SETTINGS)}. None for all.")
-_SPLITS = flags.DEFINE_list("splits", [1, 2, 3, 4], "Which splits are validated on.")
-_NOISE_FRAMES = flags.DEFINE_list("noise_frames", [4], "How far labels are moved.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at a time.", lower_bound=1)
 
+def make(
+  data_dir: str,
+  workdir: pathlib.Path,
+  seeds: int,
+  jobs: int,
+  num_steps: int | None,
+  splits: Sequence[int] = tuple(range(1, golfdb.NUM_FOLDS + 1)),
+  noise_frames: Sequence[int] = (4,),
+  rows: Sequence[str] = tuple(ROWS),
+) -> str:
+  """Trains what is missing and writes the PCE of each row, the mean over the splits.
 
-def config_of(row: str, level: int, split: int, data_dir: str):
-  """Config of the table with a row's settings and other swings."""
-  loss = LOSSES[row.split(",")[0]]
-  config = golf.get_config(f"rendered,loss={loss},noise_frames={level},split={split},data_dir={data_dir}")
-  with config.unlocked():
-    config.data.skip_per_split = config.data.per_split
-    config.update_from_flattened_dict(SETTINGS[row])
-  return cells.prepare(config, None)
+  Args:
+    data_dir: folder of GolfDB's annotations.
+    workdir: gets the trainings and the table.
+    seeds: trainings of each split.
+    jobs: trainings at a time.
+    num_steps: shorter trainings than the rows'; None for those.
+    splits: what is tested, of the swings that the table leaves out.
+    noise_frames: the columns.
+    rows: names of `ROWS`.
 
+  Returns:
+    The table.
 
-def main(argv: list[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-  logging.set_verbosity(logging.WARNING)
-  rows = _ROWS.value or list(SETTINGS)
-  if unknown := [row for row in rows if row not in SETTINGS]:
-    raise app.UsageError(f"--row={unknown[0]}: expected one of {'; '.join(SETTINGS)}")
-  splits, levels = ([int(number) for number in flag.value] for flag in (_SPLITS, _NOISE_FRAMES))
-  names = {
-    (row, level, split): f"{row.replace(', ', '_').replace(' ', '_')}_{level}_split{split}"
+  Raises:
+    ValueError: an unknown row.
+  """
+  if unknown := [row for row in rows if row not in ROWS]:
+    raise ValueError(f"--rows: {unknown[0]!r}; expected some of {', '.join(ROWS)}")
+  configs = {
+    (row, level, split, seed): cells.prepare(config_of(row, level, split, seed, data_dir), num_steps)
+    for seed in range(seeds)
     for split in splits
     for row in rows
-    for level in levels
+    for level in noise_frames
   }
-  configs = {name: config_of(*cell, _DATA_DIR.value) for cell, name in names.items()}
-  results = cells.run(configs, pathlib.Path(_WORKDIR.value), _JOBS.value)
-  pce = {cell: 100 * results[name]["pce"] for cell, name in names.items()}
-  header = ["", *(f"{level} frames" for level in levels)]
+  # Made once, before several processes would all start to.
+  data.load(next(iter(configs.values())).data)
+  results = cells.run({cell_name(*cell): config for cell, config in configs.items()}, workdir, jobs)
+
+  def percent(row: str, level: int, seed: int) -> float:
+    return sum(100 * results[cell_name(row, level, split, seed)]["pce"] for split in splits) / len(splits)
+
+  header = ["labels moved by", *(f"{level} frames" for level in noise_frames)]
   lines = [
-    [row, *(mean_and_spread([pce[row, level, split] for split in splits]) for level in levels)] for row in rows
+    [row, *(mean_and_spread([percent(row, level, seed) for seed in range(seeds)]) for level in noise_frames)]
+    for row in rows
   ]
-  text = "\n".join(markdown_table(header, lines))
-  checkpoints.replace_text(pathlib.Path(_WORKDIR.value) / "golf_tuning.md", text)
-  print(text)
+  text = f"PCE, mean over the splits {', '.join(map(str, splits))}, {over_seeds(seeds)}.\n\n"
+  text += "\n".join(markdown_table(header, lines))
+  checkpoints.replace_text(workdir / "golf_tuning.md", text)
+  return text
 
 
-if __name__ == "__main__":
-  app.run(main)
+def config_of(row: str, level: int, split: int, seed: int, data_dir: str) -> ConfigDict:
+  """Config of the table with a row's settings, and other swings."""
+  loss = next(loss for loss, name in LOSSES.items() if name == row.split()[0])
+  arguments = f"loss={loss},noise_frames={level},split={split},seed={seed},data_dir={data_dir}"
+  config = golf.get_config(f"rendered,{arguments}").unlock()
+  config.data.skip_per_split = config.data.per_split
+  config.update_from_flattened_dict(ROWS[row])
+  return config.lock()
+
+
+def cell_name(row: str, level: int, split: int, seed: int) -> str:
+  """Folder of a cell's training."""
+  return f"{row.replace(' ', '_')}_{level}_split{split}_seed{seed}"

@@ -17,6 +17,7 @@ from experiments import (
   drums_table,
   ecg_table,
   golf_table,
+  golf_tuning,
   noise_board,
   piano_tables,
   refine_table,
@@ -28,6 +29,7 @@ TABLES = {
   "piano_counts": piano_tables.make_counts,
   "piano_misaligned": piano_tables.make_misaligned,
   "golf": golf_table.make,
+  "golf_tuning": golf_tuning.make,
   "digits": digits_table.make,
   "refine_ecg": refine_table.make_ecg,
   "refine_piano": refine_table.make_piano,
@@ -46,8 +48,13 @@ _SIZE = flags.DEFINE_string(
   "size", "cpu", "Piano tables: cpu, paper, modern or modern_causal; golf and digits: cpu or paper."
 )
 _NOISE_MS = flags.DEFINE_list("noise_ms", None, "Which columns of piano_misaligned, in ms; none for all.")
-_NOISE_FRAMES = flags.DEFINE_list("noise_frames", None, "Which columns of golf, 0 to 4; none for all.")
-_SPLITS = flags.DEFINE_list("splits", None, "Which test splits of golf, 1 to 4; none for all.")
+_NOISE_FRAMES = flags.DEFINE_list(
+  "noise_frames", None, "Which columns of golf and golf_tuning, 0 to 4; none for all of golf, and 4."
+)
+_SPLITS = flags.DEFINE_list(
+  "splits", None, "Which test splits of golf and golf_tuning, 1 to 4; none for all."
+)
+_ROWS = flags.DEFINE_list("rows", None, "Which rows of golf_tuning; none for all.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
   "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
@@ -68,8 +75,10 @@ def main(argv: list[str]) -> None:
   if _NOISE_MS.value and _TABLE.value != "piano_misaligned":
     raise app.UsageError(f"--noise_ms: expected none, as --table={_TABLE.value} has no such columns")
   for flag in (_SPLITS, _NOISE_FRAMES):
-    if flag.value and _TABLE.value != "golf":
+    if flag.value and _TABLE.value not in ("golf", "golf_tuning"):
       raise app.UsageError(f"--{flag.name}: expected none, as --table={_TABLE.value} has none")
+  if _ROWS.value and _TABLE.value != "golf_tuning":
+    raise app.UsageError(f"--rows: expected none, as --table={_TABLE.value} has one set of them")
   if _TASKS.value and _TABLE.value != "noise_board":
     raise app.UsageError(f"--tasks: expected none, as --table={_TABLE.value} has one")
   if _DATA_DIR.value is None and _TABLE.value != "noise_board":
@@ -77,6 +86,8 @@ def main(argv: list[str]) -> None:
   try:
     if _TASKS.value:
       make = functools.partial(make, only=_TASKS.value)
+    if _ROWS.value:
+      make = functools.partial(make, rows=_ROWS.value)
     if _SPLITS.value:
       make = functools.partial(make, splits=[int(split) for split in _SPLITS.value])
     if _NOISE_FRAMES.value:

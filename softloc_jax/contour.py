@@ -231,7 +231,9 @@ def _product(shares: Array, angles: Array) -> Array:
   def multiply(so_far, frames):  # [parallel, H, N], [_GROUPS_A_STEP, _GROUP, parallel, N]
     for group in frames:
       terms = zip(_coefficients(group), powers, strict=True)
-      so_far = _times_from_one(so_far, sum(_scale(power, coefficient[:, None]) for coefficient, power in terms))
+      so_far = _times_from_one(
+        so_far, sum(_scale(power, coefficient[:, None]) for coefficient, power in terms)
+      )
     return so_far, None
 
   ones = jnp.zeros((parallel, *angles.shape), powers[0].dtype)

@@ -12,7 +12,7 @@ import pytest
 import small_golf
 
 from configs.misaligned import golf
-from experiments import cells, golf_pce, golf_table
+from experiments import cells, golf_pce, golf_table, golf_tuning
 from softloc_jax import cli, data, evaluation, metrics, network, train, video_plots
 from softloc_jax.data import builders, golf_rendered, golfdb, video_files
 from softloc_jax.data.recording import Recording
@@ -249,3 +249,25 @@ def test_the_table_command(annotated, trained, tmp_path, monkeypatch):
   config = prepared_configs[golf_table.cell_name("softloc", 4, 2, 1)]
   assert len(prepared_configs) == 12 and config.num_steps == 4 and config.seed == 1
   assert config.label_noise.scale_s == 4.0 and config.data.test_split == 2 and config.loss.name == "softloc"
+
+
+def test_settings_are_compared_on_other_swings(tmp_path, monkeypatch):
+  found = {}
+
+  def run(configs, workdir, jobs):
+    found.update(configs)
+    return {name: scored(0.5 + 0.1 * name.startswith("SoftLoc")) for name in configs}
+
+  monkeypatch.setattr(cells, "run", run)
+  monkeypatch.setattr(golf_tuning.data, "load", lambda config: None)
+  rows = ("oSS", "SoftLoc softness 5")
+  text = golf_tuning.make("PATH", tmp_path, 2, 1, None, splits=(1, 2), rows=rows)
+  assert (tmp_path / "golf_tuning.md").read_text() == text
+  assert "| oSS | 50.0 ± 0.0 |" in text and "| SoftLoc softness 5 | 60.0 ± 0.0 |" in text
+  assert len(found) == 8
+  config = found["SoftLoc_softness_5_4_split2_seed1"]
+  plain = golf.get_config("rendered,loss=softloc,noise_frames=4,split=2,seed=1")
+  assert config.loss.softness_s == 5.0 != plain.loss.softness_s and config.num_steps == plain.num_steps
+  assert config.data.skip_per_split == plain.data.per_split and plain.data.skip_per_split == 0
+  with pytest.raises(ValueError, match="--rows: 'SLL'; expected some of CE, oSS"):
+    golf_tuning.make("PATH", tmp_path, 1, 1, None, rows=("SLL",))

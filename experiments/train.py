@@ -28,6 +28,16 @@ def main(argv: list[str]) -> None:
   print(f"written to {_WORKDIR.value}")
 
 
+def parse(argv: list[str]) -> list[str]:
+  """Reads the flags; a key that the config has not is one line of text, too."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except AttributeError as error:  # as config_flags leaves it
+    key = str(error).strip("\"'")
+    given = [arg for arg in argv if arg.startswith("--config.") and key in arg.partition("=")[0].split(".")]
+    sys.exit(f"{' '.join(given) or '--config'}: the config has no key '{key}'")
+
+
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  app.run(main, flags_parser=parse)

@@ -27,8 +27,15 @@ ROWS = {
   "SoftLoc softness 5": {"loss.softness_s": 5.0},
   "SoftLoc weight 30": {"loss.smoothing_weight": 30.0},
   "SoftLoc weight 400": {"loss.smoothing_weight": 400.0},
+  "SoftLoc alpha to .5": {"loss.alpha_high": 0.5},
+  **{f"{name} twice the rate": {"optimizer.learning_rate": 4e-3} for name in LOSSES.values()},
+  **{f"{name} four times the rate": {"optimizer.learning_rate": 8e-3} for name in LOSSES.values()},
   "SoftLoc ramp .2 to .6": {"loss.ramp_start": 0.2, "loss.ramp_end": 0.6},
   **{f"{name} flipped": {"augment": {"flip": {}}} for name in LOSSES.values()},
+  **{
+    f"{name} twice both": {"num_steps": 2000, "eval_every": 1000, "optimizer.learning_rate": 4e-3}
+    for name in LOSSES.values()
+  },
   **{f"{name} twice the steps": {"num_steps": 2000, "eval_every": 1000} for name in LOSSES.values()},
 }
 

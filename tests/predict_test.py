@@ -1,5 +1,6 @@
 """Chunks of a recording against one pass over the whole of it."""
 
+import time
 import types
 
 import jax
@@ -96,6 +97,38 @@ def test_memory_does_not_grow_with_the_recording():
   # Half batches, as two are computed at a time, and smaller ones for what is left, by powers of two; each
   # compiled once.
   assert sorted(network.shapes) == [(1, 16, 1), (2, 16, 1), (3, 16, 1)]
+
+
+def test_batches_keep_their_places_whichever_is_done_first(monkeypatch):
+  signal = random_signal(103)
+  predictor = Predictor(moving_sum(3), chunk_frames=10, context_frames=3, batch_size=2)
+  expected = predictor.logits(np.ones(1), signal)
+  compute, done = predictor._batch, []
+
+  def slow_at_first(variables, signal, most, starts):
+    time.sleep(0.1 if starts[0] == 10 else 0)
+    result = compute(variables, signal, most, starts)
+    done.append(int(starts[0]))
+    return result
+
+  monkeypatch.setattr(predictor, "_batch", slow_at_first)
+  np.testing.assert_array_equal(predictor.logits(np.ones(1), signal), expected)
+  assert done[0] == 0 and done.index(10) > done.index(20), "two batches at a time, after the first"
+
+
+def test_what_a_batch_raises_is_raised(monkeypatch):
+  predictor = Predictor(moving_sum(3), chunk_frames=10, context_frames=3, batch_size=2)
+
+  compute = predictor._batch
+
+  def fail(variables, signal, most, starts):
+    if starts[0] == 20:
+      raise MemoryError("at frame 20")
+    return compute(variables, signal, most, starts)
+
+  monkeypatch.setattr(predictor, "_batch", fail)
+  with pytest.raises(MemoryError, match="at frame 20"):
+    predictor.logits(np.ones(1), random_signal(103))
 
 
 @pytest.mark.parametrize(("feature_config", "chunk"), [(SIGNAL, 17), (LOG_MEL, 50)])

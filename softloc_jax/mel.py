@@ -136,7 +136,8 @@ class MelBands:
     num_frames = (signal.shape[-1] - self.window_samples) // self.hop_samples + 1
     pieces = 1
     sizes_are_known = all(isinstance(size, int) for size in signal.shape)  # which exports leave open
-    if jax.default_backend() == "cpu" and sizes_are_known:
+    # Devices that exchange their batch within the loop have been seen to wait for each other for ever.
+    if jax.default_backend() == "cpu" and jax.device_count() == 1 and sizes_are_known:
       numbers = math.prod(signal.shape[:-1]) * num_frames * self.window_samples
       pieces = min(-(-numbers // _NUMBERS_AT_A_TIME), num_frames)
     if pieces <= 1:

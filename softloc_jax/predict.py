@@ -121,7 +121,7 @@ class Predictor:
     batches = [starts[first : first + size] for first in range(0, len(starts), size)]
     compute = functools.partial(self._batch, variables, signal, size)
     pieces = [compute(batch) for batch in batches[:1]]  # alone, so that it is compiled once
-    with concurrent.futures.ThreadPoolExecutor(BATCHES_AT_A_TIME) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_at_a_time(variables)) as pool:
       pieces += pool.map(compute, batches[1:])
     chunks = np.concatenate(pieces, axis=1)
     return (self._faded(chunks) if self.fades else self._joined(chunks))[:, :total]
@@ -156,6 +156,12 @@ class Predictor:
       for s in padded
     ]
     return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))[:, : len(starts)]
+
+
+def _at_a_time(variables: Variables) -> int:
+  """How many batches: programs on the same several devices have to take turns, or may wait for each other."""
+  arrays = [leaf for leaf in jax.tree.leaves(variables) if isinstance(leaf, jax.Array)]
+  return BATCHES_AT_A_TIME if all(len(array.devices()) == 1 for array in arrays) else 1
 
 
 def fade_weights(chunk_frames: int, context_frames: int) -> np.ndarray:

@@ -1,5 +1,10 @@
 """Mel bands against librosa; the spectrogram of the papers against its definition."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import librosa
 import numpy as np
@@ -166,3 +171,30 @@ def test_frames_in_pieces_are_those_at_once(monkeypatch, batch, numbers):
   monkeypatch.setattr(mel, "_NUMBERS_AT_A_TIME", numbers)
   assert "while" in jax.jit(bands.decibels).lower(signal).as_text()
   np.testing.assert_allclose(bands.decibels(signal), at_once, atol=1e-4)
+
+
+def test_several_devices_take_all_frames_at_once():
+  # In a process of its own, as the number of devices is settled when jax starts.
+  program = """
+import jax, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from softloc_jax import mel
+
+mel._NUMBERS_AT_A_TIME = 1000  # pieces, were there one device
+bands = mel.MelBands(16_000, 100, 512, 20)
+signal = np.random.default_rng(0).standard_normal((4, 4_321)).astype(np.float32)
+mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
+spread = jax.device_put(signal, NamedSharding(mesh, PartitionSpec("batch")))
+compute = jax.jit(bands.decibels)
+assert "while" not in compute.lower(spread).as_text()
+np.testing.assert_allclose(compute(spread), compute(signal), atol=1e-4)
+"""
+  root = str(pathlib.Path(__file__).resolve().parents[1])
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": root},
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]

@@ -1,14 +1,10 @@
 """Mel bands against librosa; the spectrogram of the papers against its definition."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import jax
 import librosa
 import numpy as np
 import pytest
+import several_devices
 
 from softloc_jax import features, input_pipeline, mel
 
@@ -174,7 +170,6 @@ def test_frames_in_pieces_are_those_at_once(monkeypatch, batch, numbers):
 
 
 def test_several_devices_take_all_frames_at_once():
-  # In a process of its own, as the number of devices is settled when jax starts.
   program = """
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -189,12 +184,4 @@ compute = jax.jit(bands.decibels)
 assert "while" not in compute.lower(spread).as_text()
 np.testing.assert_allclose(compute(spread), compute(signal), atol=1e-4)
 """
-  root = str(pathlib.Path(__file__).resolve().parents[1])
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": root},
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-  assert done.returncode == 0, done.stderr[-3000:]
+  several_devices.run(program, 2)

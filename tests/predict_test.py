@@ -1,9 +1,5 @@
 """Chunks of a recording against one pass over the whole of it."""
 
-import os
-import pathlib
-import subprocess
-import sys
 import time
 import types
 
@@ -12,12 +8,12 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
+import several_devices
 
 from softloc_jax import features, input_pipeline, predict
 from softloc_jax.network import Network
 from softloc_jax.predict import Predictor
 
-REPO = pathlib.Path(__file__).resolve().parents[1]
 SIGNAL = {"kind": "signal", "sample_rate_hz": 100.0}
 LOG_MEL = {
   "kind": "log_mel",
@@ -122,14 +118,12 @@ def test_batches_keep_their_places_whichever_is_done_first(monkeypatch):
 
 
 def test_a_network_on_several_devices_computes_one_batch_at_a_time():
-  # In a process of its own, as the number of devices is settled when jax starts. Two at a time may wait for
-  # each other: the sum over a dimension that is spread over the devices needs all of them.
+  # Two at a time may wait for each other: the sum over a dimension that is spread needs all devices.
   program = """
 import types
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from softloc_jax import features
-from softloc_jax import predict
+from softloc_jax import features, predict
 
 def apply(weights, signal):
   return (signal * weights).sum(-1, keepdims=True)
@@ -143,14 +137,7 @@ assert predict._at_a_time(weights) == 2 and predict._at_a_time(spread) == 1
 signal = np.ones(400, np.float32)
 np.testing.assert_array_equal(predictor.logits(spread, signal), predictor.logits(weights, signal))
 """
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": str(REPO)},
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-  assert done.returncode == 0, done.stderr[-3000:]
+  several_devices.run(program, 4)
 
 
 def test_what_a_batch_raises_is_raised(monkeypatch):

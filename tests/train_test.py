@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import several_devices
 from small_config import SMALL, small
 
 from configs.misaligned import drums as misaligned_drums
@@ -231,14 +232,7 @@ assert len(jax.devices()) == 8
 for a, b in zip(*ends):
   np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 """
-  environment = os.environ | {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-    "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "tests")]),
-  }
-  done = subprocess.run(
-    [sys.executable, "-c", program], env=environment, cwd=REPO, capture_output=True, text=True
-  )
-  assert done.returncode == 0, done.stderr[-3000:]
+  several_devices.run(program, 8)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
-from softloc_jax import resampling
+from softloc_jax import fourier, resampling
 
 Range = tuple[float, float]
 # Name of an effect -> its random key and its settings.
@@ -105,7 +105,7 @@ def room(
   tail = low * jnp.exp(-decay / low_rt60_s) + high * jnp.exp(-decay / high_rt60_s)
   energy = jnp.sum(jnp.square(tail), axis=-1, keepdims=True)
   tail *= amplitude(-uniform(keys[3], (*shape, 1), direct_db)) / jnp.sqrt(energy)
-  return 1.0 + jnp.fft.rfft(jnp.pad(tail, [(0, 0)] * len(shape) + [(1, 0)]), num_samples)
+  return 1.0 + fourier.rfft(jnp.pad(tail, [(0, 0)] * len(shape) + [(1, 0)]), num_samples)
 
 
 def tail_samples(rt60_s: Range, sample_rate_hz: float) -> int:
@@ -164,7 +164,7 @@ def through_effects(
   if "reverberate" in effects:
     pad += tail_samples(effects["reverberate"][1].get("rt60_s", _RT60_S), sample_rate_hz)
   fft_samples = resampling.fast_length(num_samples + pad)
-  spectrum = jnp.fft.rfft(jnp.moveaxis(signal, 1, 2), fft_samples)  # [B, channels, F]
+  spectrum = fourier.rfft(jnp.moveaxis(signal, 1, 2), fft_samples)  # [B, channels, F]
   sizes = ((len(signal), 1), fft_samples, sample_rate_hz)
   if "equalize" in effects:
     spectrum *= _response(equalizer, *effects["equalize"], sizes)
@@ -173,7 +173,7 @@ def through_effects(
   if "add_noise" in effects:
     spectrum += _added_noise(*effects["add_noise"], spectrum, num_samples, fft_samples, sample_rate_hz)
   if factor is None:
-    result = jnp.fft.irfft(spectrum, fft_samples)[..., :num_samples]
+    result = fourier.irfft(spectrum, fft_samples)[..., :num_samples]
   else:
     factor = jnp.broadcast_to(factor[:, None], spectrum.shape[:-1])
     spectrum *= resampling.spline_response(fft_samples, factor)

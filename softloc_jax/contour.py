@@ -164,7 +164,7 @@ def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
   def is_far(state):
     return (state[0] < _MOST_TILT_STEPS) & state[-1]
 
-  start = (0, low, high, jnp.clip(0.0, low, high), jnp.array(True))
+  start = (0, low, high, jnp.clip(0.0, low, high), jnp.any(high > low))
   return jax.lax.while_loop(is_far, improve, start)[3]
 
 
@@ -236,7 +236,7 @@ def _product(shares: Array, angles: Array) -> Array:
       )
     return so_far, None
 
-  ones = jnp.zeros((parallel, *angles.shape), powers[0].dtype)
+  ones = jnp.zeros_like(powers[0], shape=(parallel, *angles.shape))
   frames = shares.reshape(-1, _GROUPS_A_STEP, _GROUP, parallel, num_sequences)
   product, _ = jax.lax.scan(multiply, ones, frames)
   while len(product) > 1:

@@ -15,6 +15,8 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
+from softloc_jax import fourier
+
 # Bands of one matrix product. Filters are narrow: a few products of the bins that a few bands cover take a
 # fraction of the time of one with all bins, and the values are the same.
 _BANDS_AT_A_TIME = 16
@@ -163,7 +165,7 @@ class MelBands:
 
     frames = jax.vmap(window_at, out_axes=-2)(self.hop_samples * np.arange(num_frames))
     fft_samples = self.fft_samples or self.window_samples
-    spectrum = jnp.fft.rfft(frames * _window(self.window, self.window_samples), fft_samples)
+    spectrum = fourier.rfft(frames * _window(self.window, self.window_samples), fft_samples)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     groups = _filters(
       self.sample_rate_hz,

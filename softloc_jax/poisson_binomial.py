@@ -311,7 +311,8 @@ def _recursion_1d(max_count: int, keep_prefixes: bool):
 
   def recursion(log_p: Array, log_q: Array) -> Array:  # [T], [T]
     leaves = jnp.arange(num_bins) < max_count  # the last bin absorbs: no mass leaves it (L14)
-    empty = jnp.full(num_bins, _LOG_ZERO, log_p.dtype).at[0].set(0.0)  # [K]
+    # Like the logits also in where it is the same and where not, should this be mapped over devices.
+    empty = jnp.full_like(log_p, _LOG_ZERO, shape=num_bins).at[0].set(0.0)  # [K]
 
     def step(prefix: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
       log_p_t, log_q_t = frame

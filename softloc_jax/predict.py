@@ -9,11 +9,10 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from softloc_jax import events, input_pipeline
+from softloc_jax import data_parallel, events, input_pipeline
 from softloc_jax.network import Network, Variables
 
 OVERLAPS = ("cut", "fade")
@@ -28,6 +27,7 @@ class Predictor:
   context yields only informs the rest, and the result is that of one pass over the whole recording where
   the context covers what the network remembers. Kept (`"fade"`, overlap-add), each chunk fades into the
   next over twice the context: for networks that remember further. Memory does not grow with the recording.
+  Where variables were copied to several devices, each computes its share of a batch.
 
   Args:
     network: signal to logits.
@@ -81,7 +81,12 @@ class Predictor:
       )
     self._batch_size, self.rates, self._ensemble = batch_size, tuple(rates), ensemble
     self.fades = overlap == "fade" and self.context_frames > 0
-    self._apply = jax.jit(jax.vmap(network.apply, in_axes=(0, None)))
+
+    def apply(variables: Variables, signal: jax.Array, mesh: jax.sharding.Mesh | None) -> jax.Array:
+      with data_parallel.batches_on(mesh):
+        return jax.vmap(network.apply, in_axes=(0, None))(variables, signal)
+
+    self._apply = jax.jit(apply, static_argnames="mesh")
 
   @classmethod
   def from_config(cls, network: Network, config: Any) -> Predictor:
@@ -117,9 +122,11 @@ class Predictor:
     total = self._network.extractor.num_frames(len(signal))
     starts = np.arange(0, total, self.chunk_frames)
     on_cpu = jax.default_backend() == "cpu"  # whose two batches share what one may take
-    size = -(-self._batch_size // BATCHES_AT_A_TIME) if on_cpu else self._batch_size
+    mesh = data_parallel.mesh_of(variables)
+    most = -(-self._batch_size // BATCHES_AT_A_TIME) if on_cpu else self._batch_size
+    size = data_parallel.in_shares(most, mesh)
     batches = [starts[first : first + size] for first in range(0, len(starts), size)]
-    compute = functools.partial(self._batch, variables, signal, size)
+    compute = functools.partial(self._batch, variables, mesh, signal, size)
     pieces = [compute(batch) for batch in batches[:1]]  # alone, so that it is compiled once
     with concurrent.futures.ThreadPoolExecutor(_at_a_time(variables)) as pool:
       pieces += pool.map(compute, batches[1:])
@@ -143,11 +150,11 @@ class Predictor:
       total[here] += weight
     return (out / total)[:, self.context_frames :]
 
-  def _batch(self, variables: Variables, signal: np.ndarray, most: int, starts: np.ndarray) -> np.ndarray:
+  def _batch(self, variables: Variables, mesh, signal: np.ndarray, most: int, starts) -> np.ndarray:
     """Logits of the chunks at these frames, `most` or fewer, with context, `[R, chunks, frames, C]`."""
     length = self.chunk_frames + 2 * self.context_frames
     # Filled up to a power of two: few programs to compile, and little is computed for nothing.
-    size = min(most, 1 << (len(starts) - 1).bit_length())
+    size = min(most, data_parallel.in_shares(1 << (len(starts) - 1).bit_length(), mesh))
     padded = np.concatenate([starts, np.full(size - len(starts), starts[0])])
     cut = [
       input_pipeline.cut_signal(
@@ -155,7 +162,8 @@ class Predictor:
       )
       for s in padded
     ]
-    return np.asarray(self._apply(variables, jnp.asarray(np.stack(cut))))[:, : len(starts)]
+    batch = jax.device_put(np.stack(cut), None if mesh is None else data_parallel.split(mesh))
+    return np.asarray(self._apply(variables, batch, mesh))[:, : len(starts)]
 
 
 def _at_a_time(variables: Variables) -> int:

@@ -14,6 +14,8 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
+from softloc_jax import fourier
+
 # Samples on either side of a position that its value is made of.
 REACH_SAMPLES = 2
 _TRANSITION = 0.08  # of the passband's edge
@@ -39,7 +41,7 @@ def resample(signal: Array, factor: Array, *, num_samples: int, centre: float, c
   True
   """
   fft_samples = fast_length(signal.shape[-1] + 64)
-  spectrum = jnp.fft.rfft(signal, fft_samples) * spline_response(fft_samples, factor)
+  spectrum = fourier.rfft(signal, fft_samples) * spline_response(fft_samples, factor)
   return sample_spline(
     spectrum, factor, fft_samples, num_samples=num_samples, centre=centre, centre_out=centre_out
   )
@@ -58,7 +60,7 @@ def sample_spline(
   spectrum: Array, factor: Array, fft_samples: int, *, num_samples: int, centre: float, centre_out: float
 ) -> Array:
   """The second half of `resample`, from a spectrum that has been multiplied by `spline_response`."""
-  double = 2.0 * jnp.fft.irfft(spectrum, 2 * fft_samples)
+  double = 2.0 * fourier.irfft(spectrum, 2 * fft_samples)
   # Positions are far apart but factors are close to 1: only the difference needs a float.
   whole = math.floor(centre - centre_out)
   from_centre = np.arange(num_samples, dtype=np.float32) - np.float32(centre_out)

@@ -21,6 +21,7 @@ from softloc_jax import (
   checkpoints,
   checks,
   data,
+  data_parallel,
   encoder_weights,
   evaluation,
   input_pipeline,
@@ -143,7 +144,7 @@ def restore_reported(
       raise FileNotFoundError(f"{workdir} holds no checkpoint yet")
     optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
     return saved.restore(
-      step, train_step.init_state(network, optimizer, _seeds(config), train_step.make_mesh())
+      step, train_step.init_state(network, optimizer, _seeds(config), data_parallel.make_mesh())
     )
   finally:
     saved.close()
@@ -190,7 +191,7 @@ class _Run:
   def __init__(self, config, workdir: pathlib.Path, network: Network, splits):
     self.config, self.workdir, self.network, self.seeds = config, workdir, network, _seeds(config)
     rate_hz = network.extractor.frame_rate_hz
-    self.mesh = train_step.make_mesh()
+    self.mesh = data_parallel.make_mesh()
     self.loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
     self.optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
     self.predictor = predict.Predictor.from_config(network, config.predict)
@@ -233,7 +234,7 @@ class _Run:
     if not self.config.get("encoder_weights"):
       return state
     given = encoder_weights.load(state.variables, self.config.encoder_weights)
-    return state.replace(variables=jax.device_put(given, train_step.everywhere(self.mesh)))
+    return state.replace(variables=jax.device_put(given, data_parallel.everywhere(self.mesh)))
 
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""
@@ -269,7 +270,7 @@ class _Run:
       seeds=self.seeds,
       augmentation=self.augmentation,
     )
-    sharding = train_step.batch_sharding(self.mesh)
+    sharding = data_parallel.split(self.mesh, axis=1)
     pending: list[dict[str, Array]] = []  # stays on the device between log lines
     started = time.monotonic()
     with tqdm.tqdm(
@@ -281,7 +282,7 @@ class _Run:
       disable=not config.progress,
     ) as bar:
       for step in range(done + 1, config.num_steps + 1):
-        state, scalars = step_fn(state, train_step.on_devices(next(iterator), sharding))
+        state, scalars = step_fn(state, data_parallel.put(next(iterator), sharding))
         pending.append(scalars)
         if step % config.log_every == 0 or step == config.num_steps:
           line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}

@@ -1,8 +1,8 @@
 """The training step: features, augmentation, model, loss and update as one compiled program.
 
 Seeds are trained together: parameters and batches have a leading replica axis `R`, over which
-the step is mapped; a single training is one replica. The batch axis is sharded over the `data`
-axis of a device mesh, and one device is a mesh of one.
+the step is mapped; a single training is one replica. The batch axis is split over the devices of a
+mesh.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import flax.struct
 import jax
 from jax import Array
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-import numpy as np
+from jax.sharding import Mesh
 import optax
 
-from softloc_jax import augment, objective
+from softloc_jax import augment, data_parallel, objective
 from softloc_jax.network import Network, Variables
 
 
@@ -29,11 +28,6 @@ class TrainState:
   step: Array
   variables: Variables
   opt_state: Any
-
-
-def make_mesh() -> Mesh:
-  """All devices along one axis, `data`."""
-  return Mesh(np.array(jax.devices()), ("data",))
 
 
 def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
@@ -61,7 +55,7 @@ def init_state(
   variables = jax.jit(jax.vmap(network.init))(jnp.stack([jax.random.key(seed) for seed in seeds]))
   opt_state = jax.vmap(optimizer.init)(variables.params)
   state = TrainState(step=jnp.zeros((), jnp.int32), variables=variables, opt_state=opt_state)
-  return jax.device_put(state, everywhere(mesh))
+  return jax.device_put(state, data_parallel.everywhere(mesh))
 
 
 def make_train_step(
@@ -81,7 +75,8 @@ def make_train_step(
 
   def loss_of(params, stats, batch, step, key):
     logits, stats = network.apply_in_training(Variables(params, stats), batch["signal"], key)
-    return objective.mean_over_labelled(loss_fn(logits, batch, step), batch["labelled"]), stats
+    per_class = data_parallel.on_shares(loss_fn, logits, batch, everywhere=[step])
+    return objective.mean_over_labelled(per_class, batch["labelled"]), stats
 
   def update(variables, opt_state, batch, key, step):
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, step))
@@ -95,27 +90,11 @@ def make_train_step(
     return variables, opt_state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
   def train_step(state: TrainState, batch: Mapping[str, Array]):
-    variables, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, 0, None))(
-      state.variables, state.opt_state, batch, keys, state.step
-    )
+    with data_parallel.batches_on(mesh):
+      variables, opt_state, scalars = jax.vmap(update, in_axes=(0, 0, 0, 0, None))(
+        state.variables, state.opt_state, batch, keys, state.step
+      )
     return TrainState(state.step + 1, variables, opt_state), scalars
 
-  copied, split = everywhere(mesh), batch_sharding(mesh)
+  copied, split = data_parallel.everywhere(mesh), data_parallel.split(mesh, axis=1)
   return jax.jit(train_step, in_shardings=(copied, split), out_shardings=copied, donate_argnums=0)
-
-
-def everywhere(mesh: Mesh) -> NamedSharding:
-  """A copy on each device."""
-  return NamedSharding(mesh, PartitionSpec())
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Batches `[R, B, ...]` are split along `B`."""
-  return NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
-def on_devices(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, Array]:
-  """A batch of which each process has its share."""
-  if jax.process_count() == 1:
-    return jax.device_put(dict(batch), sharding)  # one call, which costs less than one for each array
-  return {name: jax.make_array_from_process_local_data(sharding, share) for name, share in batch.items()}

@@ -106,9 +106,10 @@ def test_batches_keep_their_places_whichever_is_done_first(monkeypatch):
   expected = predictor.logits(np.ones(1), signal)
   compute, done = predictor._batch, []
 
-  def slow_at_first(variables, signal, most, starts):
+  def slow_at_first(*arguments):
+    starts = arguments[-1]
     time.sleep(0.1 if starts[0] == 10 else 0)
-    result = compute(variables, signal, most, starts)
+    result = compute(*arguments)
     done.append(int(starts[0]))
     return result
 
@@ -145,10 +146,10 @@ def test_what_a_batch_raises_is_raised(monkeypatch):
 
   compute = predictor._batch
 
-  def fail(variables, signal, most, starts):
-    if starts[0] == 20:
+  def fail(*arguments):
+    if arguments[-1][0] == 20:
       raise MemoryError("at frame 20")
-    return compute(variables, signal, most, starts)
+    return compute(*arguments)
 
   monkeypatch.setattr(predictor, "_batch", fail)
   with pytest.raises(MemoryError, match="at frame 20"):
@@ -285,3 +286,38 @@ def test_merging_a_rate_keeps_the_expected_number_of_events(rate):
 def test_bad_overlap_or_rates(settings, message):
   with pytest.raises(ValueError, match=message):
     Predictor(moving_sum(0), **{"chunk_frames": 10, "context_frames": 2} | settings)
+
+
+def test_devices_that_hold_copies_of_a_network_share_the_chunks_of_a_recording():
+  program = """
+import types
+import jax, numpy as np
+from softloc_jax import data_parallel, features, predict
+
+shapes = []
+
+def apply(weights, signal):
+  shapes.append(signal.shape)
+  return (signal * weights).sum(-1, keepdims=True)
+
+network = types.SimpleNamespace(extractor=features.SignalFrames(100.0), apply=apply, time_stride=1)
+mesh = data_parallel.make_mesh()
+assert mesh.size == 4
+weights = np.arange(1.0, 4.0, dtype=np.float32)[:, None]  # three replicas
+copied = jax.device_put(weights, data_parallel.everywhere(mesh))
+assert data_parallel.mesh_of(copied) == mesh
+for num_samples in (3, 25, 400):
+  for batch_size in (1, 5, 16):
+    predictor = predict.Predictor(network, chunk_frames=10, context_frames=2, batch_size=batch_size)
+    shapes.clear()
+    signal = np.random.default_rng(0).standard_normal(num_samples).astype(np.float32)
+    found = predictor.logits(copied, signal)
+    assert all(shape[0] % 4 == 0 for shape in shapes), shapes
+    np.testing.assert_array_equal(found, weights[:, None] * signal[:, None])
+batch = jax.device_put(np.ones((8, 14, 1), np.float32), data_parallel.split(mesh))
+program = predictor._apply.lower(copied, batch, mesh).compile()
+assert "all-gather" not in program.as_text()
+assert len(program.output_shardings.device_set) == 4
+assert not program.output_shardings.is_fully_replicated
+"""
+  several_devices.run(program, 4)

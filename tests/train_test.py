@@ -208,7 +208,7 @@ def test_mesh_of_eight_devices_trains_as_one():
 import jax, numpy as np
 from jax.sharding import Mesh
 from configs.weak import digits, drums
-from softloc_jax import data, input_pipeline, objective, train_step
+from softloc_jax import data, data_parallel, input_pipeline, objective, train_step
 from softloc_jax.network import Network
 from small_config import small
 config = small(drums.get_config("synthetic,num_replicas=2"))
@@ -224,7 +224,7 @@ for devices in (jax.devices(), jax.devices()[:1]):
   state = train_step.init_state(network, optimizer, [0, 1], mesh)
   step = train_step.make_train_step(network, loss, optimizer, mesh, seeds=(0, 1))
   for batch in input_pipeline.make_iterator(crops, batch_size=8, num_steps=5):
-    batch = jax.device_put(batch, train_step.batch_sharding(mesh))
+    batch = jax.device_put(batch, data_parallel.split(mesh, axis=1))
     assert batch["signal"].addressable_shards[0].data.shape[1] == 8 // len(devices)
     state, scalars = step(state, batch)
   ends.append(jax.tree.leaves((state.variables, scalars)))

@@ -9,7 +9,7 @@ import jax
 from configs.weak import drums
 from experiments.benchmarks import torch_training
 from experiments.benchmarks.timing import Timing, compare
-from softloc_jax import augment, data, input_pipeline, objective, train_step
+from softloc_jax import augment, data, data_parallel, input_pipeline, objective, train_step
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
@@ -58,7 +58,7 @@ def in_torch(config, network: Network, state: train_step.TrainState, batch) -> C
 
 def trainer(config, network: Network):
   """The step of a config, and the state that it begins with."""
-  mesh = train_step.make_mesh()
+  mesh = data_parallel.make_mesh()
   optimizer = train_step.make_optimizer(config.optimizer, config.num_steps)
   rate_hz = network.extractor.frame_rate_hz
   loss_fn = objective.from_config(config.loss, frame_rate_hz=rate_hz, num_steps=config.num_steps)
@@ -79,12 +79,12 @@ def batches_of(config, network: Network, recordings: Sequence[Recording]) -> Ite
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
   windows = augment.from_config(config.augment, network.extractor, windows).widen(windows)
   crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
-  sharding = train_step.batch_sharding(train_step.make_mesh())
+  sharding = data_parallel.split(data_parallel.make_mesh(), axis=1)
   batches = input_pipeline.make_iterator(
     [crops], batch_size=config.batch_size, num_steps=config.num_steps, process_index=0, process_count=1
   )
   try:
     for batch in batches:
-      yield train_step.on_devices(batch, sharding)
+      yield data_parallel.put(batch, sharding)
   finally:
     batches.close()

@@ -31,8 +31,10 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 from jax import Array
@@ -54,10 +56,25 @@ _TILT_TOLERANCE = 0.8
 _ALL_THE_WAY = 1e30
 
 
+class Passes(NamedTuple):
+  """What goes over all frames: `tilt(logits, count, num_frames)`, `product(shares, angles)` and
+  `posterior(shares, angles, real, imag)`, as `_tilt`, `_product` and `_posterior`."""
+
+  tilt: Callable[..., Array]
+  product: Callable[..., Array]
+  posterior: Callable[..., Array]
+
+
 # Outside of any `jit`, its loops would be compiled again at every call.
-@functools.partial(jax.jit, static_argnames="max_count")
+@functools.partial(jax.jit, static_argnames=("max_count", "passes"))
 def log_prob_and_posterior(
-  logits: Array, count: Array, where: Array, or_more: Array, *, max_count: int
+  logits: Array,
+  count: Array,
+  where: Array,
+  or_more: Array,
+  *,
+  max_count: int,
+  passes: Passes | None = None,
 ) -> tuple[Array, Array]:
   """`log Pr(Y = count)`, or `log Pr(Y >= count)`, and what it says about every frame.
 
@@ -67,19 +84,21 @@ def log_prob_and_posterior(
     where: `[T, N]` True where a frame is real.
     or_more: `[N]` True for `Pr(Y >= count)`.
     max_count: at least every count; chooses how many nodes there are.
+    passes: other ways to compute these; None for those of this module.
 
   Returns:
     Log-probabilities `[N]`, and `Pr(e_t = 1 | Y = count)`, or `| Y >= count`, `[T, N]`, 0 where no frame is.
   """
+  passes = passes or Passes(_tilt, _product, _posterior)
   num_frames = jnp.sum(where, axis=0, dtype=logits.dtype)
   # Where no frame is, an event that cannot be; what is infinite elsewhere would be subtracted from itself.
   logits = jnp.where(where, jnp.clip(logits, -_ALL_THE_WAY, _ALL_THE_WAY), -jnp.inf)
-  tilt = jax.lax.stop_gradient(_tilt(logits, count, num_frames))
+  tilt = jax.lax.stop_gradient(passes.tilt(logits, count, num_frames))
   shares = jax.nn.sigmoid(logits + tilt)
   variance = jax.lax.stop_gradient(jnp.sum(shares * (1 - shares), axis=0))
   angles, spacing = _nodes(variance, max_count, logits.shape[0])
-  product = _product(shares, angles)
-  real, imag = _times(product.real, product.imag, jnp.cos(count * angles), -jnp.sin(count * angles))
+  product = passes.product(shares, angles)
+  real, imag = times(product.real, product.imag, jnp.cos(count * angles), -jnp.sin(count * angles))
   tail_real, tail_imag, tail_missed = _tail(real, imag, angles, spacing, tilt)
   real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
   weight = spacing / math.pi
@@ -88,7 +107,7 @@ def log_prob_and_posterior(
   total, missed = jnp.where(none | every, 1.0, total), jnp.where(none | every, 0.0, missed)
   tilt = jnp.where(none, -_ALL_THE_WAY, jnp.where(every, _ALL_THE_WAY, tilt))
   value, scale, missed = _sum_up(total, _shift(logits, count, tilt), missed)
-  posterior = _posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
+  posterior = passes.posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
   posterior = posterior + jax.nn.sigmoid(logits) * missed
   posterior = jnp.where(every, 1.0, jnp.where(none, 0.0, posterior))
   anything = (count == 0) & or_more
@@ -125,15 +144,31 @@ def _softplus(x: Array) -> Array:
   return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
-def _times(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tuple[Array, Array]:
+def times(real: Array, imag: Array, other_real: Array, other_imag: Array) -> tuple[Array, Array]:
+  """The product of two complex numbers in their parts."""
   return real * other_real - imag * other_imag, real * other_imag + imag * other_real
 
 
 # The tilt.
 
+# Mean and variance of the count, `[N]` each, under a tilt `[N]`.
+Moments = Callable[[Array], tuple[Array, Array]]
+
 
 def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
-  """The shift of the logits that makes the mean the count, or nearly: `[N]`.
+  """The shift of the logits that makes the mean the count, or nearly: `[N]`."""
+
+  def moments(tilt: Array) -> tuple[Array, Array]:
+    shares = jax.nn.sigmoid(logits + tilt)
+    return jnp.sum(shares, axis=0), jnp.sum(shares * (1 - shares), axis=0)
+
+  most = jnp.max(logits, axis=0, initial=-jnp.inf)
+  least = jnp.min(jnp.where(jnp.isneginf(logits), jnp.inf, logits), axis=0, initial=jnp.inf)
+  return find_tilt(moments, least, most, count, num_frames)
+
+
+def find_tilt(moments: Moments, least: Array, most: Array, count: Array, num_frames: Array) -> Array:
+  """The tilt from the mean and the variance under any, and the smallest and the largest logit.
 
   Newton's method on the log-odds of the mean. It starts between what the largest and the smallest logit would
   need if all were alike, and bisects where it leaves the bracket, or has not arrived for a while.
@@ -141,15 +176,12 @@ def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
   target = jnp.clip(count, 0.5, jnp.maximum(num_frames - 0.5, 0.5))
   rest = jnp.maximum(num_frames - target, 0.5)
   goal = jnp.log(target / rest)
-  low = goal - jnp.max(logits, axis=0, initial=-jnp.inf)
-  high = goal - jnp.min(jnp.where(jnp.isneginf(logits), jnp.inf, logits), axis=0, initial=jnp.inf)
   empty = num_frames == 0
-  low, high = jnp.where(empty, 0.0, low), jnp.where(empty, 0.0, high)
+  low, high = jnp.where(empty, 0.0, goal - most), jnp.where(empty, 0.0, goal - least)
 
   def improve(state):
     step, low, high, tilt, _ = state
-    shares = jax.nn.sigmoid(logits + tilt)
-    mean, variance = jnp.sum(shares, axis=0), jnp.sum(shares * (1 - shares), axis=0)
+    mean, variance = moments(tilt)
     is_low = mean < target
     low, high = jnp.where(is_low, tilt, low), jnp.where(is_low, high, tilt)
     others = num_frames - mean
@@ -157,14 +189,14 @@ def _tilt(logits: Array, count: Array, num_frames: Array) -> Array:
     inside = (newton >= low) & (newton <= high)
     far = (jnp.abs(mean - target) > _TILT_TOLERANCE * jnp.sqrt(variance)) & (high > low)
     # Of wide logits about one sequence in 100,000 would go round in circles.
-    halved = far & (~inside | (step % 4 == 3))
+    halved = far & (~inside | ((step & 3) == 3))
     tilt = jnp.where(halved, (low + high) / 2, jnp.where(inside, newton, tilt))
-    return step + 1, low, high, tilt, jnp.any(far)
+    return step + 1, low, high, tilt, jnp.sum(far, dtype=jnp.int32)
 
   def is_far(state):
-    return (state[0] < _MOST_TILT_STEPS) & state[-1]
+    return (state[0] < _MOST_TILT_STEPS) & (state[-1] > 0)
 
-  start = (0, low, high, jnp.clip(0.0, low, high), jnp.any(high > low))
+  start = (0, low, high, jnp.clip(0.0, low, high), jnp.sum(high > low, dtype=jnp.int32))
   return jax.lax.while_loop(is_far, improve, start)[3]
 
 
@@ -230,7 +262,7 @@ def _product(shares: Array, angles: Array) -> Array:
 
   def multiply(so_far, frames):  # [parallel, H, N], [_GROUPS_A_STEP, _GROUP, parallel, N]
     for group in frames:
-      terms = zip(_coefficients(group), powers, strict=True)
+      terms = zip(coefficients(group), powers, strict=True)
       so_far = _times_from_one(
         so_far, sum(_scale(power, coefficient[:, None]) for coefficient, power in terms)
       )
@@ -261,7 +293,7 @@ def _step_size() -> int:
   return _STEP_SIZE if jax.default_backend() == "cpu" else _STEP_SIZE_ON_ACCELERATORS
 
 
-def _coefficients(frames: Array) -> list[Array]:
+def coefficients(frames: Sequence[Array]) -> list[Array]:
   """Probabilities of 1, 2, ... events in a few frames, `[G, ...]`."""
   probs = [1 - frames[0], frames[0]]
   for share in frames[1:]:
@@ -277,10 +309,16 @@ def _tail(real: Array, imag: Array, angles: Array, spacing: Array, tilt: Array):
   decay = jnp.exp(-jnp.maximum(tilt, -50.0))
   below_real, below_imag = 1 - decay * jnp.cos(angles), decay * jnp.sin(angles)
   size = jnp.square(below_real) + jnp.square(below_imag)
-  real, imag = _times(real, imag, below_real / size, -below_imag / size)
+  real, imag = times(real, imag, below_real / size, -below_imag / size)
   reach = tilt * (2 * math.pi) / spacing
   # Beyond this it is below rounding, and the approximation of it no longer holds.
   return real, imag, jnp.where(reach < 20, jax.nn.sigmoid(-reach), 0.0)
+
+
+def at_nodes(angles: Array, real: Array, imag: Array) -> tuple[Array, Array, Array]:
+  """`a`, `b`, `c` of `Re w z / (1 + s (z - 1)) = (a + s b) / (1 - s (1 - s) c)`."""
+  sin, spread = jnp.sin(angles), 4 * jnp.square(jnp.sin(angles / 2))
+  return real * jnp.cos(angles) - imag * sin, real * (spread / 2) + imag * sin, spread
 
 
 def _posterior(shares: Array, angles: Array, real: Array, imag: Array) -> Array:
@@ -288,9 +326,7 @@ def _posterior(shares: Array, angles: Array, real: Array, imag: Array) -> Array:
 
   Times the conjugate, the denominator is real: `1 - 4 s (1 - s) sin^2(theta / 2)`.
   """
-  cos, sin, spread = jnp.cos(angles), jnp.sin(angles), 4 * jnp.square(jnp.sin(angles / 2))
-  at_zero = real * cos - imag * sin  # Re w z
-  slope = real * (spread / 2) + imag * sin  # Re w (1 - z)
+  at_zero, slope, spread = at_nodes(angles, real, imag)
 
   def block(shares):  # [rows, N]
     variance, total = shares * (1 - shares), 0.0

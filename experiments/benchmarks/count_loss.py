@@ -11,9 +11,9 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import torch_training
+from experiments.benchmarks import contour_kernels, torch_training
 from experiments.benchmarks.timing import Timing, compare
-from softloc_jax import poisson_binomial
+from softloc_jax import contour, poisson_binomial
 
 # Sequences, frames and the last bin: the piano of L section 7 (32 clips, 7 bands of 10 pitches), one band,
 # the CPU variants of piano and drums, the golf swings of S section 4.1, and smaller ones.
@@ -68,6 +68,8 @@ def jax_methods(max_count: int) -> dict[str, Callable[[Array, Array], Any]]:
   def cross_entropy(logits, counts):
     return jnp.sum(jax.nn.softplus(logits) - logits * (logits > 0))
 
+  if (platform := jax.default_backend()) in contour_kernels.PLATFORMS:
+    methods["contour by Pallas kernels"] = value_and_grad_by_kernels(max_count, platform)
   methods["scan of probabilities"] = jax.jit(jax.value_and_grad(by_probabilities))
   methods["cross entropy"] = jax.jit(jax.value_and_grad(cross_entropy))
   return methods
@@ -76,6 +78,27 @@ def jax_methods(max_count: int) -> dict[str, Callable[[Array, Array], Any]]:
 def _value_and_grad(method: str, max_count: int) -> Callable[[Array, Array], Any]:
   log_prob = functools.partial(poisson_binomial.log_prob, max_count=max_count, method=method)
   return jax.jit(jax.value_and_grad(lambda logits, counts: -log_prob(logits, counts).sum()))
+
+
+def value_and_grad_by_kernels(
+  max_count: int, platform: str, *, interpret: bool = False
+) -> Callable[[Array, Array], Any]:
+  """As `_value_and_grad`, of counts that are possible and frames that are all real."""
+  passes = contour_kernels.passes(platform, interpret=interpret)
+
+  @jax.jit
+  def value_and_grad(logits, counts):
+    log_probs, posterior = contour.log_prob_and_posterior(
+      logits.T,
+      counts.astype(logits.dtype),
+      jnp.ones(logits.T.shape, bool),
+      (counts == max_count) & (max_count < logits.shape[1]),
+      max_count=max_count,
+      passes=passes,
+    )
+    return -jnp.sum(log_probs), jax.nn.sigmoid(logits) - posterior.T
+
+  return value_and_grad
 
 
 def recursion(probs: Array, counts: Array, max_count: int) -> Array:

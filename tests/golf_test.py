@@ -260,14 +260,14 @@ def test_settings_are_compared_on_other_swings(tmp_path, monkeypatch):
 
   monkeypatch.setattr(cells, "run", run)
   monkeypatch.setattr(golf_tuning.data, "load", lambda config: None)
-  rows = ("oSS", "SoftLoc softness 5")
+  rows = ("oSS", "SoftLoc softness 5 half both")
   text = golf_tuning.make("PATH", tmp_path, 2, 1, None, splits=(1, 2), rows=rows)
   assert (tmp_path / "golf_tuning.md").read_text() == text
-  assert "| oSS | 50.0 ± 0.0 |" in text and "| SoftLoc softness 5 | 60.0 ± 0.0 |" in text
+  assert "| oSS | 50.0 ± 0.0 |" in text and "| SoftLoc softness 5 half both | 60.0 ± 0.0 |" in text
   assert len(found) == 8
-  config = found["SoftLoc_softness_5_4_split2_seed1"]
+  config = found["SoftLoc_softness_5_half_both_4_split2_seed1"]
   plain = golf.get_config("rendered,loss=softloc,noise_frames=4,split=2,seed=1")
-  assert config.loss.softness_s == 5.0 != plain.loss.softness_s and config.num_steps == plain.num_steps
+  assert config.loss.softness_s == 5.0 != plain.loss.softness_s and 2 * config.num_steps == plain.num_steps
   assert config.data.skip_per_split == plain.data.per_split and plain.data.skip_per_split == 0
   with pytest.raises(ValueError, match="--rows: 'SLL'; expected some of CE, oSS"):
     golf_tuning.make("PATH", tmp_path, 1, 1, None, rows=("SLL",))

@@ -57,8 +57,13 @@ _ALL_THE_WAY = 1e30
 
 
 class Passes(NamedTuple):
-  """What goes over all frames: `tilt(logits, count, num_frames)`, `product(shares, angles)` and
-  `posterior(shares, angles, real, imag)`, as `_tilt`, `_product` and `_posterior`."""
+  """What goes over all frames.
+
+  Attributes:
+    tilt: of `logits [T, N]`, `count [N]` and `num_frames [N]`, as `_tilt`.
+    product: of `shares [T, N]` and `angles [H, N]`, as `_product`.
+    posterior: of `shares`, `angles` and the nodes' weights `real [H, N]`, `imag [H, N]`, as `_posterior`.
+  """
 
   tilt: Callable[..., Array]
   product: Callable[..., Array]

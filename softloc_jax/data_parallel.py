@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from jax import Array
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 AXIS = "data"
@@ -45,14 +45,14 @@ def mesh_of(variables: Any) -> Mesh | None:
   """The mesh of several devices that variables were copied to and batches can be split over, if any."""
   for leaf in jax.tree.leaves(variables):
     sharding = getattr(leaf, "sharding", None)
-    if isinstance(sharding, NamedSharding) and leaf.is_fully_addressable:
-      return sharding.mesh if sharding.mesh.shape.get(AXIS, 1) > 1 else None
+    if isinstance(sharding, NamedSharding) and sharding.is_fully_replicated and leaf.is_fully_addressable:
+      return sharding.mesh if _num_shares(sharding.mesh) > 1 else None
   return None
 
 
 def in_shares(num_elements: int, mesh: Mesh | None) -> int:
   """So many elements or the few more that divide into a share for each device."""
-  shares = 1 if mesh is None else mesh.shape[AXIS]
+  shares = 1 if mesh is None else _num_shares(mesh)
   return -(-num_elements // shares) * shares
 
 
@@ -61,25 +61,27 @@ def batches_on(mesh: Mesh | None) -> contextlib.AbstractContextManager:
   return contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
-def on_shares(function: Callable[..., Array], *batches: Any, everywhere: Sequence[Array] = ()) -> Array:
-  """`function(*batches, *everywhere)`, where each device computes that of its share, asking no other.
+def on_shares(function: Callable[..., Array], *batches: Any, shared: Sequence[Array] = ()) -> Array:
+  """`function(*batches, *shared)`, where each device computes that of its share, asking no other.
 
   Args:
     function: of each element of a batch by itself, `[B, ...]` to `[B, ...]`.
     *batches: arrays `[B, ...]` or trees of them. They are split where the mesh of the context (`batches_on`,
       `jax.set_mesh`) has an axis `data` whose devices divide `B`, and taken as a whole otherwise.
-    everywhere: further arguments, the same for all devices.
+    shared: further arguments, the same for all devices.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  shares = mesh.shape[AXIS] if AXIS in _split_by_xla(mesh) else 1
+  shares = _num_shares(mesh)
   if shares == 1 or any(leaf.shape[0] % shares for leaf in jax.tree.leaves(batches)):
-    return function(*batches, *everywhere)
+    return function(*batches, *shared)
   share = PartitionSpec(AXIS)
-  specs = (*[share] * len(batches), *[PartitionSpec()] * len(everywhere))
-  return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=share)(*batches, *everywhere)
+  specs = (*[share] * len(batches), *[PartitionSpec()] * len(shared))
+  # Along other axes of the mesh XLA goes on to divide as it sees fit.
+  of_shares = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=share, axis_names={AXIS})
+  return of_shares(*batches, *shared)
 
 
-def _split_by_xla(mesh: jax.sharding.AbstractMesh) -> set[str]:
-  """Axes along which XLA decides what is computed where, rather than the program."""
-  kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-  return {name for name, kind in kinds if kind == AxisType.Auto}
+def _num_shares(mesh: Mesh | AbstractMesh) -> int:
+  """Devices along `data`; 1 unless XLA decides what is computed where along it, rather than the program."""
+  kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+  return mesh.shape[AXIS] if kinds.get(AXIS) == AxisType.Auto else 1

@@ -33,7 +33,7 @@ class Predictor:
     network: signal to logits.
     chunk_frames: frames a chunk stands for, rounded up to whole steps of the model.
     context_frames: frames more on each side, rounded up likewise.
-    batch_size: chunks computed at a time, at most.
+    batch_size: chunks computed at a time, at most, or one on each device if they share them.
     overlap: what becomes of the context, "cut" or "fade".
     rates: the recording is also played this many times as fast, each copy is predicted, and the mean is
       taken (`merge_rates`); (1.0,) is the recording itself.
@@ -150,7 +150,14 @@ class Predictor:
       total[here] += weight
     return (out / total)[:, self.context_frames :]
 
-  def _batch(self, variables: Variables, mesh, signal: np.ndarray, most: int, starts) -> np.ndarray:
+  def _batch(
+    self,
+    variables: Variables,
+    mesh: jax.sharding.Mesh | None,
+    signal: np.ndarray,
+    most: int,
+    starts: np.ndarray,
+  ) -> np.ndarray:
     """Logits of the chunks at these frames, `most` or fewer, with context, `[R, chunks, frames, C]`."""
     length = self.chunk_frames + 2 * self.context_frames
     # Filled up to a power of two: few programs to compile, and little is computed for nothing.

@@ -75,7 +75,7 @@ def make_train_step(
 
   def loss_of(params, stats, batch, step, key):
     logits, stats = network.apply_in_training(Variables(params, stats), batch["signal"], key)
-    per_class = data_parallel.on_shares(loss_fn, logits, batch, everywhere=[step])
+    per_class = data_parallel.on_shares(loss_fn, logits, batch, shared=[step])
     return objective.mean_over_labelled(per_class, batch["labelled"]), stats
 
   def update(variables, opt_state, batch, key, step):

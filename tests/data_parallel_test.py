@@ -29,11 +29,11 @@ for added in (effects, effects | {"change_rate": {"factor": (0.95, 1.05)}}):
   frames, classes = augmentation.widen(windows).crop_frames, len(network.classes)
   samples = network.extractor.sample_range(0, frames)[1]
   batch = {
-    "signal": np.zeros((1, 4, samples, 1), np.float32),
-    "labels": np.zeros((1, 4, frames, classes), np.float32),
-    "counts": np.zeros((1, 4, classes), np.int32),
-    "where": np.ones((1, 4, frames), bool),
-    "labelled": np.ones((1, 4, classes), bool),
+    "signal": np.zeros((1, 64, samples, 1), np.float32),
+    "labels": np.zeros((1, 64, frames, classes), np.float32),
+    "counts": np.zeros((1, 64, classes), np.int32),
+    "where": np.ones((1, 64, frames), bool),
+    "labelled": np.ones((1, 64, classes), bool),
   }
   mesh = data_parallel.make_mesh()
   assert mesh.size == 2
@@ -42,9 +42,9 @@ for added in (effects, effects | {"change_rate": {"factor": (0.95, 1.05)}}):
   state = train_step.init_state(network, optimizer, [0], mesh)
   step = train_step.make_train_step(network, loss, optimizer, mesh, seeds=[0], augmentation=augmentation)
   compiled = step.lower(state, batch).compile().as_text()
-  assert " fft(" in compiled
-  exchanged = set(re.findall(r" (all-gather|all-to-all|collective-permute|all-reduce)[-(]", compiled))
-  assert exchanged == {"all-reduce"}, exchanged  # gradients are added, and that is all
+  assert " fft(" in compiled and "log_prob_and_posterior" in compiled  # the contour, and not the recursion
+  exchanged = re.findall(r" (all-gather|all-to-all|collective-permute|all-reduce)[-(]", compiled)
+  assert exchanged == ["all-reduce"] * 2, exchanged  # of how much is labelled, and of gradients
 """
   several_devices.run(program, 2)
 
@@ -118,7 +118,7 @@ for name, arguments in objective.ARGUMENTS.items():
 
   def total(logits, batch, mesh):
     with data_parallel.batches_on(mesh):
-      return data_parallel.on_shares(loss, logits, batch, everywhere=[jnp.array(3)]).sum()
+      return data_parallel.on_shares(loss, logits, batch, shared=[jnp.array(3)]).sum()
 
   compute = jax.jit(jax.value_and_grad(total), static_argnames="mesh")
   shares = jax.device_put((logits, batch), data_parallel.split(mesh))
@@ -154,5 +154,33 @@ for method in ("contour", "scan"):
     )
     found, expected = jax.jit(mapped)(logits, counts), jax.jit(function)(logits, counts)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+"""
+  several_devices.run(program, 2)
+
+
+def test_meshes_that_are_none_of_its_business_are_left_alone():
+  program = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from softloc_jax import data_parallel, fourier
+
+kinds = AxisType.Auto, AxisType.Explicit
+auto, explicit = (jax.make_mesh((2,), ("data",), axis_types=(kind,)) for kind in kinds)
+weights = jnp.ones((2, 3))
+assert data_parallel.mesh_of({"w": jax.device_put(weights, data_parallel.everywhere(auto))}) == auto
+assert data_parallel.mesh_of({"w": jax.device_put(weights, data_parallel.everywhere(explicit))}) is None
+assert data_parallel.mesh_of({"w": jax.device_put(weights, data_parallel.split(auto))}) is None
+assert data_parallel.in_shares(5, auto) == 6
+
+# What is split along another axis stays there.
+both = jax.make_mesh((1, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+signal = np.random.default_rng(0).standard_normal((4, 6, 32)).astype(np.float32)
+for mesh in (explicit, both):
+  def transform(signal):
+    with data_parallel.batches_on(mesh):
+      return jnp.abs(fourier.rfft(signal))
+
+  given = jax.device_put(signal, NamedSharding(mesh, PartitionSpec(mesh.axis_names[-1])))
+  np.testing.assert_allclose(jax.jit(transform)(given), np.abs(np.fft.rfft(signal)), atol=1e-4)
 """
   several_devices.run(program, 2)

@@ -164,6 +164,7 @@ def _power_of_two(number: int) -> int:
   return max(8, 1 << math.ceil(math.log2(number)))
 
 
+@functools.cache  # the same object every time, so that what is compiled for it is found again
 def passes(platform: str, *, interpret: bool = False) -> contour.Passes:
   """The kernels for `contour.log_prob_and_posterior`."""
   return contour.Passes(

@@ -311,7 +311,7 @@ def _recursion_1d(max_count: int, keep_prefixes: bool):
 
   def recursion(log_p: Array, log_q: Array) -> Array:  # [T], [T]
     leaves = jnp.arange(num_bins) < max_count  # the last bin absorbs: no mass leaves it (L14)
-    # Like the logits also in where it is the same and where not, should this be mapped over devices.
+    # Made of the logits: within a `shard_map` a loop has to start with what varies over devices as they do.
     empty = jnp.full_like(log_p, _LOG_ZERO, shape=num_bins).at[0].set(0.0)  # [K]
 
     def step(prefix: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:

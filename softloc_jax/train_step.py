@@ -1,8 +1,7 @@
 """The training step: features, augmentation, model, loss and update as one compiled program.
 
 Seeds are trained together: parameters and batches have a leading replica axis `R`, over which
-the step is mapped; a single training is one replica. The batch axis is split over the devices of a
-mesh.
+the step is mapped; a single training is one replica. The batch is split over the devices of a mesh.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pathlib
 from absl import app, flags, logging
 
 from experiments.benchmarks import (
+  convolutions,
   count_loss,
   features,
   piano,
@@ -32,6 +33,7 @@ SECTIONS: Mapping[str, Callable[[int], dict[str, dict[str, Timing]]]] = {
   "smoothing": smoothing.measure,
   "features": features.measure,
   "prediction": prediction.measure,
+  "convolutions": convolutions.measure,
   "training": training.measure,
   "piano": piano.measure,
 }

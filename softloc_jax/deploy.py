@@ -186,7 +186,7 @@ class _Chunks:
   def logits(self, signal: Array) -> Array:
     """`[B, num_samples, channels] -> [R, B, frames, C]`, without the context where that is cut off."""
     members = range(jax.tree.leaves(self._variables)[0].shape[0])
-    # One by one: mapping over members would stack them only to take them apart again (`stacked_conv`).
+    # One by one: mapping over members would stack them only to take them apart again (`convolution`).
     variables = [jax.tree.map(lambda leaf, n=n: jnp.asarray(leaf[n]), self._variables) for n in members]
     found = jnp.stack([self._network.apply(one, signal) for one in variables])
     return found if self.fades else found[:, :, self.context : self.context + self.frames]

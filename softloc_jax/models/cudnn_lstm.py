@@ -10,7 +10,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from softloc_jax.models import stacked_conv
+from softloc_jax.models import convolution
 
 
 def is_available() -> bool:
@@ -65,7 +65,7 @@ def _lstm(in_features: int, units: int, num_directions: int) -> Callable[[Array,
     x_bar, _, _, weights_bar, _ = rnn.lstm_bwd(*sizes, residuals, (cotangent, h, c))
     return x_bar, weights_bar
 
-  mapped_forward, mapped_backward = map(stacked_conv.one_by_one, (forward, backward))
+  mapped_forward, mapped_backward = map(convolution.one_by_one, (forward, backward))
   lstm = jax.custom_vjp(lambda x, weights: mapped_forward(x, weights)[0])
   lstm.defvjp(mapped_forward, mapped_backward)
   return lstm

@@ -6,7 +6,7 @@ from flax import nnx
 from jax import Array
 import jax.numpy as jnp
 
-from softloc_jax.models import stacked_conv
+from softloc_jax.models import convolution
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -95,7 +95,7 @@ def time_conv(
     padding=padding,
     use_bias=use_bias,
     dtype=dtype,
-    conv_general_dilated=stacked_conv.conv_general_dilated,
+    conv_general_dilated=convolution.conv_general_dilated,
     rngs=rngs,
   )
 

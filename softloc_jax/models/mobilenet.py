@@ -7,6 +7,8 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
+from softloc_jax.models import convolution
+
 # Of each group of blocks: expansion, filters, blocks, stride of the first.
 _GROUPS = (
   (1, 16, 1, 1),
@@ -51,6 +53,7 @@ class ConvNorm(nnx.Module):
       use_bias=False,
       kernel_init=nnx.initializers.he_normal(),
       dtype=dtype,
+      conv_general_dilated=convolution.conv_general_dilated,
       rngs=rngs,
     )
     self.norm = nnx.BatchNorm(features, momentum=0.9, epsilon=_EPSILON[convention], dtype=dtype, rngs=rngs)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from softloc_jax import hilbert
-from softloc_jax.models import layers
+from softloc_jax.models import convolution, layers
 from softloc_jax.models import recurrent as recurrent_layers
 
 # The convolutional layers of VGG-13 (Simonyan and Zisserman 2014): filters, and "pool" to halve the size.
@@ -79,7 +79,7 @@ class ConvStack(nnx.Module):
             padding=padding,
             use_bias=norm is None,
             dtype=dtype,
-            conv_general_dilated=_of_patches if step == kernel else jax.lax.conv_general_dilated,
+            conv_general_dilated=convolution.conv_general_dilated,
             rngs=rngs,
           )
         )
@@ -120,15 +120,6 @@ def _off_centre(kernel: int, step: int, dilation: int, padding: str, *, pools: b
   reach = (kernel - 1) * dilation
   before = max(reach + 1 - step, 0) // 2 if padding == "SAME" and not pools else 0
   return reach / 2 - before - (step - 1) / 2
-
-
-def _of_patches(x: Array, kernel: Array, strides: Sequence[int], padding, **settings) -> Array:
-  """A convolution whose patches do not overlap, as one product: many times as fast on a CPU."""
-  (rows, columns, features_in, features), (_, height, width, _) = kernel.shape, x.shape
-  if settings.get("rhs_dilation", (1, 1)) != (1, 1) or height % rows or width % columns:
-    return jax.lax.conv_general_dilated(x, kernel, strides, padding, **settings)
-  x = x.reshape(x.shape[0], height // rows, rows, width // columns, columns, features_in).swapaxes(2, 3)
-  return x.reshape(*x.shape[:3], -1) @ kernel.reshape(-1, features)
 
 
 def _pool(x: Array, stride: int, dilation: int, padding: str) -> Array:

@@ -1,8 +1,9 @@
-"""A convolution that stays fast where networks are stacked: one per seed, per band of pitches, or both.
+"""Convolutions as fast as they can be: of one network or of a stack of them, on a CPU too.
 
 Mapping `jax.lax.conv_general_dilated` over kernels gives a grouped convolution, whose gradient takes XLA
 up to 70 times as long on a CPU as the gradients of the separate convolutions. Here they stay separate, in
 one program. One over time alone is also told as such: with an axis of a single bin it takes twice as long.
+`cpu_convolution` has the forms that XLA is slow to compute there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import functools
 import jax
 from jax import Array
 import jax.numpy as jnp
+
+from softloc_jax.models import cpu_convolution
 
 
 def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **settings) -> Array:
@@ -53,7 +56,7 @@ def _convolution(settings: tuple) -> Callable[[Array, Array], Array]:
 
 
 def _along_long_axes(lhs: Array, rhs: Array, *, dimension_numbers=None, **settings) -> Array:
-  """`jax.lax.conv_general_dilated`, told nothing of axes on which there is nothing to slide over."""
+  """The convolution, told nothing of axes on which there is nothing to slide over."""
   numbers = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
   specs = (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec)
   short = [
@@ -63,15 +66,14 @@ def _along_long_axes(lhs: Array, rhs: Array, *, dimension_numbers=None, **settin
     and settings["padding"][number] == (0, 0)
   ]
   if not 0 < len(short) < lhs.ndim - 2:
-    return jax.lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings)
+    return cpu_convolution.convolve(lhs, rhs, numbers, **settings)
   for name in ("window_strides", "padding", "lhs_dilation", "rhs_dilation"):
     if settings.get(name) is not None:
       settings[name] = [value for number, value in enumerate(settings[name]) if number not in short]
   dropped = [tuple(spec[2 + number] for number in short) for spec in specs]
   numbers = jax.lax.ConvDimensionNumbers(*map(_without, specs, dropped))
   lhs, rhs = jnp.squeeze(lhs, dropped[0]), jnp.squeeze(rhs, dropped[1])
-  out = jax.lax.conv_general_dilated(lhs, rhs, dimension_numbers=numbers, **settings)
-  return jnp.expand_dims(out, dropped[2])
+  return jnp.expand_dims(cpu_convolution.convolve(lhs, rhs, numbers, **settings), dropped[2])
 
 
 def _without(spec: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softloc_jax.models import stacked_conv
+from softloc_jax.models import convolution
 
 SETTINGS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "rhs_dilation": (2, 1)}
 
@@ -16,7 +16,7 @@ def arrays(*shapes):
 
 
 def ours(x, kernel):
-  return stacked_conv.conv_general_dilated(x, kernel, (1, 2), [(2, 0), (1, 1)], **SETTINGS)
+  return convolution.conv_general_dilated(x, kernel, (1, 2), [(2, 0), (1, 1)], **SETTINGS)
 
 
 def xla(x, kernel):
@@ -61,8 +61,8 @@ def test_mapped_kernels_stay_separate_convolutions():
 def test_half_precision_and_named_padding():
   x, kernel = (a.astype(jnp.bfloat16) for a in arrays((1, 5, 4, 2), (3, 3, 2, 2)))
   numbers = SETTINGS["dimension_numbers"]
-  same = stacked_conv.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
-  explicit = stacked_conv.conv_general_dilated(x, kernel, (1, 1), [(1, 1)] * 2, dimension_numbers=numbers)
+  same = convolution.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+  explicit = convolution.conv_general_dilated(x, kernel, (1, 1), [(1, 1)] * 2, dimension_numbers=numbers)
   assert same.dtype == jnp.bfloat16
   np.testing.assert_array_equal(same, explicit)
 
@@ -81,7 +81,7 @@ def test_an_axis_of_one_bin_makes_no_difference(x_shape, kernel_shape, strides, 
   inputs = arrays(x_shape, kernel_shape)
   results = [
     value_and_gradients(lambda x, k, conv=conv: conv(x, k, strides, padding, **SETTINGS), *inputs)
-    for conv in (stacked_conv.conv_general_dilated, jax.lax.conv_general_dilated)
+    for conv in (convolution.conv_general_dilated, jax.lax.conv_general_dilated)
   ]
   for found, expected in zip(*results, strict=True):
     assert found.shape == expected.shape
@@ -92,7 +92,7 @@ def test_axes_are_in_the_order_of_xla_where_none_is_said():
   x, kernel = arrays((2, 3, 9, 1), (4, 3, 3, 1))
   found, expected = (
     conv(x, kernel, (1, 1), [(1, 1), (0, 0)])
-    for conv in (stacked_conv.conv_general_dilated, jax.lax.conv_general_dilated)
+    for conv in (convolution.conv_general_dilated, jax.lax.conv_general_dilated)
   )
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -101,6 +101,6 @@ def test_a_convolution_over_time_alone_has_one_axis():
   x, kernel = arrays((2, 7, 1, 3), (3, 1, 3, 4))
 
   def convolve(x, kernel):
-    return stacked_conv.conv_general_dilated(x, kernel, (1, 1), [(1, 1), (0, 0)], **SETTINGS)
+    return convolution.conv_general_dilated(x, kernel, (1, 1), [(1, 1), (0, 0)], **SETTINGS)
 
   assert "dim_numbers = [b, 0, f]x[0, i, o]->[b, 0, f]" in jax.jit(convolve).lower(x, kernel).as_text()

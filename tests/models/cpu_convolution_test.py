@@ -1,0 +1,159 @@
+"""The forms of convolutions for a CPU against XLA's own, in value and gradients."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import several_devices
+
+from softloc_jax.models import cpu_convolution
+
+SAME_1 = ((1, 1), (1, 1))
+CASES = {  # input, kernel, strides, padding, dilation, groups
+  "3 x 3": ((3, 13, 9, 4), (3, 3, 4, 5), (1, 1), SAME_1, (1, 1), 1),
+  "same": ((3, 13, 9, 4), (4, 3, 4, 5), (2, 3), "SAME", (1, 1), 1),
+  "valid, and dilated": ((2, 13, 9, 4), (3, 2, 4, 5), (1, 1), "VALID", (2, 3), 1),
+  "a stride, and a dilation": ((2, 14, 9, 4), (3, 3, 4, 5), (2, 1), ((3, 0), (0, 2)), (2, 2), 1),
+  "pads that cut": ((2, 12, 9, 4), (3, 3, 4, 5), (2, 1), ((-1, 0), (0, -2)), (1, 1), 1),
+  "three axes": ((2, 5, 6, 7, 2), (2, 3, 3, 2, 3), (1, 2, 1), ((0, 1), (1, 1), (1, 1)), (1, 1, 1), 1),
+  "one axis": ((2, 12, 4), (3, 4, 5), (1,), ((1, 1),), (1,), 1),
+  "tiles": ((2, 12, 8, 3), (4, 2, 3, 5), (4, 2), "SAME", (1, 1), 1),
+  "tiles of one axis": ((2, 12, 3), (4, 3, 5), (4,), "VALID", (1,), 1),
+  "tiles of three axes": ((2, 4, 6, 2, 3), (2, 3, 1, 3, 5), (2, 3, 1), "VALID", (1, 1, 1), 1),
+  "tiles that do not fit": ((2, 11, 8, 3), (4, 2, 3, 5), (4, 2), "SAME", (1, 1), 1),
+  "single pixels": ((2, 5, 6, 3), (1, 1, 3, 4), (1, 1), "SAME", (2, 2), 1),
+  "each channel by itself": ((2, 9, 8, 6), (3, 3, 1, 6), (1, 1), SAME_1, (1, 1), 6),
+  "each channel, with a stride": ((2, 9, 8, 6), (3, 2, 1, 6), (2, 2), "SAME", (1, 1), 6),
+  "each channel twice": ((2, 9, 8, 3), (3, 3, 1, 6), (1, 1), SAME_1, (1, 1), 3),
+  "groups": ((2, 9, 8, 6), (3, 3, 3, 4), (1, 1), SAME_1, (1, 1), 2),
+}
+
+
+def convolutions(case):
+  """Ours and XLA's, of input and kernel."""
+  shape, _, strides, padding, dilation, groups = case
+  space = "DHW"[5 - len(shape) :]
+  layout = (f"N{space}C", f"{space}IO", f"N{space}C")
+  settings = {
+    "window_strides": strides,
+    "padding": padding,
+    "rhs_dilation": dilation,
+    "feature_group_count": groups,
+  }
+
+  def ours(x, kernel):
+    numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, layout)
+    return cpu_convolution.convolve(x, kernel, numbers, **settings)
+
+  return ours, lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, dimension_numbers=layout, **settings)
+
+
+def arrays(case, dtype=np.float32):
+  rng = np.random.default_rng(0)
+  return [jnp.asarray(rng.standard_normal(shape), dtype) for shape in case[:2]]
+
+
+def value_and_gradients(convolve, x, kernel):
+  value, pullback = jax.vjp(convolve, x, kernel)
+  weights = jnp.sin(jnp.arange(value.size)).reshape(value.shape).astype(value.dtype)
+  return value, *pullback(weights)
+
+
+@pytest.mark.parametrize("most_numbers", [2**20, 700, 1])  # all at once, some rows, a row at a time
+@pytest.mark.parametrize("name", CASES)
+def test_equals_xla(name, most_numbers, monkeypatch):
+  monkeypatch.setattr(cpu_convolution, "_MOST_NUMBERS", most_numbers)
+  inputs = arrays(CASES[name])
+  ours, xla = (
+    jax.jit(lambda *a, f=f: value_and_gradients(f, *a))(*inputs) for f in convolutions(CASES[name])
+  )
+  for found, expected in zip(ours, xla, strict=True):
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["3 x 3", "tiles", "each channel by itself"])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float64])
+def test_other_precisions(name, dtype):
+  with jax.enable_x64(dtype == np.float64):
+    inputs = arrays(CASES[name], dtype)
+    ours, xla = (value_and_gradients(function, *inputs) for function in convolutions(CASES[name]))
+    for found, expected in zip(ours, xla, strict=True):
+      assert found.dtype == expected.dtype == dtype
+      scale = float(jnp.abs(expected).max())
+      tolerance = scale * (1e-12 if dtype == np.float64 else 0.02)
+      np.testing.assert_allclose(np.float64(found), np.float64(expected), rtol=0, atol=tolerance)
+
+
+def program_of_gradients(name):
+  ours, _ = convolutions(CASES[name])
+  gradients = jax.grad(lambda *inputs: jnp.sum(ours(*inputs) ** 2), (0, 1))
+  return jax.jit(gradients).lower(*arrays(CASES[name])).as_text()
+
+
+@pytest.mark.parametrize(
+  ("name", "on_cpu", "elsewhere"),
+  [("3 x 3", 2, 3), ("tiles", 0, 0), ("each channel by itself", 0, 3), ("one axis", 3, 3)],
+)
+def test_what_is_left_to_xla(name, on_cpu, elsewhere, monkeypatch):
+  # Value, and gradients by input and kernel.
+  assert program_of_gradients(name).count("stablehlo.convolution") == on_cpu
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert program_of_gradients(name).count("stablehlo.convolution") == elsewhere
+
+
+@pytest.mark.parametrize("layout", [("NCHW", "OIHW", "NCHW"), ("NHWC", "HWIO", "NCHW")])
+def test_other_layouts(layout):
+  x, kernel = arrays(CASES["3 x 3"])
+  x = x if layout[0] == "NHWC" else x.transpose(0, 3, 1, 2)
+  kernel = kernel if layout[1] == "HWIO" else kernel.transpose(3, 2, 0, 1)
+  numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, layout)
+  found = cpu_convolution.convolve(x, kernel, numbers, window_strides=(1, 1), padding="SAME")
+  expected = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_are_as_large_as_may_be():
+  for batch, rows, numbers in [
+    (32, 96, 96 * 576),
+    (32, 12, 12 * 4608),
+    (7, 13, 100),
+    (5, 9, 2**21),
+    (1, 1, 1),
+  ]:
+    items, some = cpu_convolution._block(batch, rows, numbers)
+    assert batch % items == 0 and 1 <= some <= rows and (items == 1 or some == rows)
+    assert items * some * numbers <= cpu_convolution._MOST_NUMBERS or (items, some) == (1, 1)
+    assert math.ceil(rows / some) * some - rows < math.ceil(rows / some)  # no block of zeros
+
+
+def test_each_device_multiplies_its_share():
+  program = """
+import re
+import jax, jax.numpy as jnp, numpy as np
+from softloc_jax import data_parallel
+from softloc_jax.models import convolution
+
+rng = np.random.default_rng(0)
+mesh = data_parallel.make_mesh()
+numbers = ("NHWC", "HWIO", "NHWC")
+x = rng.standard_normal((4, 9, 8, 3)).astype(np.float32)
+kernels = rng.standard_normal((2, 3, 3, 3, 5)).astype(np.float32)
+
+def gradient(x, kernels, mesh):
+  def total(kernel):
+    convolved = convolution.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+    return jnp.sum(convolved**2)
+  with data_parallel.batches_on(mesh):
+    return jax.vmap(jax.grad(total))(kernels)
+
+shardings = data_parallel.split(mesh), data_parallel.everywhere(mesh)
+compute = jax.jit(gradient, in_shardings=shardings, static_argnames="mesh")
+compiled = compute.lower(x, kernels, mesh).compile().as_text()
+exchanged = set(re.findall(r" (all-gather|all-to-all|collective-permute|all-reduce)[-(]", compiled))
+assert exchanged == {"all-reduce"}, exchanged
+np.testing.assert_allclose(compute(x, kernels, mesh), gradient(x, kernels, None), rtol=1e-4, atol=1e-3)
+"""
+  several_devices.run(program, 2)

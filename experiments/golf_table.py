@@ -106,6 +106,7 @@ def markdown(results: Results, source: str, minutes: float) -> str:
     entries = [mean_and_spread(percent(results, loss, level, "pce")) for level in levels]
     rows.append([row, *(f"{own} ({paper[level]})" for own, level in zip(entries, levels, strict=True))])
   lines += markdown_table(header, rows)
+  lines += _leads(results, levels)
   for level in sorted({levels[0], levels[-1]}):
     lines += [f"### PCE of each event, labels moved by {level} frames", ""]
     rows = [
@@ -113,7 +114,34 @@ def markdown(results: Results, source: str, minutes: float) -> str:
       for loss, row in ROWS.items()
     ]
     lines += markdown_table(["", *metrics.GOLF_EVENTS], rows)
+  if splits > 1:
+    lines += _each_split(results, sorted({levels[0], levels[-1]}))
   return "\n".join(lines)
+
+
+def _leads(results: Results, levels: Sequence[int]) -> list[str]:
+  """Lines of a table of how much SoftLoc's PCE is above that of the others, seed by seed."""
+  rows = []
+  for other in ("softmax_cross_entropy", "one_sided_smoothing"):
+    both = [[percent(results, loss, level, "pce") for loss in ("softloc", other)] for level in levels]
+    leads = [mean_and_spread(np.subtract(*pair), "{:.1f}") for pair in both]
+    rows.append([f"over {ROWS[other]}", *leads])
+  return ["SoftLoc's lead, in points:", "", *markdown_table(["", *(f"{n} frames" for n in levels)], rows)]
+
+
+def _each_split(results: Results, levels: Sequence[int]) -> list[str]:
+  """Lines of a table with a column for each level and split."""
+  columns = [(level, split) for level in levels for split in sorted({split for _, _, split, _ in results})]
+  rows = []
+  for loss, row in ROWS.items():
+    cells = [
+      {key: one for key, one in results.items() if key[:3] == (loss, level, split)}
+      for level, split in columns
+    ]
+    entries = zip(columns, cells, strict=True)
+    rows.append([row, *(mean_and_spread(percent(own, loss, level, "pce")) for (level, _), own in entries)])
+  header = ["test split", *(f"{split}, {level} frames" for level, split in columns)]
+  return ["### PCE for each test split", "", *markdown_table(header, rows)]
 
 
 def percent(results: Results, loss: str, level: int, metric: str) -> list[float]:

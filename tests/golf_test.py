@@ -226,6 +226,12 @@ def test_the_table_has_every_mean_in_its_place():
   assert "| CE | 82.5 ± 0.7 (68.1) | 80.5 ± 0.7 (60.4) |" in text
   assert "| SoftLoc | 62.5 ± 0.7 (67.2) |" in text
   assert text.count("PCE of each event") == 2
+  assert "| over oSS | -10.0 ± 0.0 | -10.0 ± 0.0 |" in text  # the others were given less
+  assert "| over CE | -20.0 ± 0.0 |" in text
+  assert "| test split | 1, 0 frames | 2, 0 frames | 1, 4 frames | 2, 4 frames |" in text
+  assert "| CE | 80.5 ± 0.7 | 84.5 ± 0.7 | 72.5 ± 0.7 | 76.5 ± 0.7 |" in text
+  one_split = {cell: one for cell, one in results.items() if cell[2] == 1}
+  assert "test split |" not in golf_table.markdown(one_split, "rendered", 2.5)
   figure = golf_table.noise_figure(results)
   assert len(figure.axes) == 1
 

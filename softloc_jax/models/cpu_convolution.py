@@ -61,10 +61,10 @@ def convolve(
     channels, sides, space = lhs.shape[-1], rhs.shape[:-2], lhs.shape[1:-1]
     groups, dilation = settings.get("feature_group_count", 1), settings.get("rhs_dilation")
     sliding = Sliding.over(space, sides, window_strides, padding, dilation or [1] * len(space))
-    if groups == 1 and _tiles(space, sides, sliding):
+    by_itself, is_empty = groups == channels == rhs.shape[-1], _is_empty(lhs, rhs, sliding)
+    if groups == 1 and not is_empty and _tiles(space, sides, sliding):
       return _of_tiles(lhs, rhs)
-    by_itself = groups == channels == rhs.shape[-1]
-    if _is_slow(lhs, rhs) and (by_itself or (groups == 1 and len(space) > 1)):
+    if _is_slow(lhs, rhs) and not is_empty and (by_itself or (groups == 1 and len(space) > 1)):
       return _slide_with_gradient(lhs, rhs, sliding)
   return jax.lax.conv_general_dilated(
     lhs, rhs, window_strides, padding, dimension_numbers=numbers, **settings
@@ -87,6 +87,11 @@ def _is_usual(lhs: Array, rhs: Array, numbers: jax.lax.ConvDimensionNumbers, set
     and settings.get("precision") is settings.get("out_sharding") is None
     and settings.get("preferred_element_type") in (None, lhs.dtype)
   )
+
+
+def _is_empty(lhs: Array, rhs: Array, sliding: Sliding) -> bool:
+  """Whether there is nothing to compute: no items, or a kernel that is larger than what it slides over."""
+  return min(lhs.size, rhs.size, *_out_shape(lhs.shape[1:-1], rhs.shape[:-2], sliding)) < 1
 
 
 def _tiles(space: Sequence[int], sides: Sequence[int], sliding: Sliding) -> bool:

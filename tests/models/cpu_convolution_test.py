@@ -27,6 +27,10 @@ CASES = {  # input, kernel, strides, padding, dilation, groups
   "each channel by itself": ((2, 9, 8, 6), (3, 3, 1, 6), (1, 1), SAME_1, (1, 1), 6),
   "each channel, with a stride": ((2, 9, 8, 6), (3, 2, 1, 6), (2, 2), "SAME", (1, 1), 6),
   "each channel twice": ((2, 9, 8, 3), (3, 3, 1, 6), (1, 1), SAME_1, (1, 1), 3),
+  "no items": ((0, 9, 8, 4), (3, 3, 4, 5), (1, 1), SAME_1, (1, 1), 1),
+  "no items in tiles": ((0, 12, 8, 3), (4, 2, 3, 5), (4, 2), "VALID", (1, 1), 1),
+  "a kernel that does not fit": ((2, 2, 8, 4), (3, 3, 4, 5), (1, 1), "VALID", (1, 1), 1),
+  "no room for each channel": ((2, 2, 8, 6), (3, 3, 1, 6), (1, 1), "VALID", (1, 1), 6),
   "groups": ((2, 9, 8, 6), (3, 3, 3, 4), (1, 1), SAME_1, (1, 1), 2),
 }
 

@@ -1,4 +1,4 @@
-"""Convolutions as fast as they can be: of one network or of a stack of them, on a CPU too.
+"""Convolutions that are fast for one network or a stack of them, on a CPU too.
 
 Mapping `jax.lax.conv_general_dilated` over kernels gives a grouped convolution, whose gradient takes XLA
 up to 70 times as long on a CPU as the gradients of the separate convolutions. Here they stay separate, in
@@ -21,6 +21,9 @@ from softloc_jax.models import cpu_convolution
 def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **settings) -> Array:
   """`jax.lax.conv_general_dilated` for networks that are mapped over; differentiable once, in reverse.
 
+  Every entry of a mapped axis is a convolution of its own in the program: map over networks, not over inputs,
+  which have a batch axis.
+
   Args:
     lhs: input.
     rhs: kernel.
@@ -38,6 +41,7 @@ def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **sett
   (3, 1, 4, 1)
   """
   padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+  settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
   settings |= {"window_strides": tuple(window_strides), "padding": padding}
   return _convolution(tuple(sorted(settings.items(), key=lambda item: item[0])))(lhs, rhs)
 

@@ -1,4 +1,4 @@
-"""Convolutions in the forms that a CPU computes fast, where XLA's own are several times as slow.
+"""Convolutions in forms that a CPU computes faster than XLA's own (`experiments.benchmark` says by how much).
 
 Patches that do not overlap, such as single pixels, are one matrix product. A convolution of each channel by
 itself is a sum of shifted products. The gradient with respect to any other kernel is a sum of matrix products
@@ -8,6 +8,7 @@ of patches and cotangents, for so many patches at a time that they stay in the c
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 import itertools
 import math
 from typing import NamedTuple
@@ -18,8 +19,15 @@ import jax.numpy as jnp
 
 from softloc_jax import data_parallel
 
-# Of the patches that are multiplied at a time: 4 MB, the best of .3 to 20 MB for the layers of VGG-13.
-_MOST_NUMBERS = 2**20
+# In the patches that are multiplied at a time, if one row of outputs has no more: 4 MB of single precision,
+# the best of .3 to 20 MB for the layers of VGG-13.
+_BLOCK_NUMBERS = 2**20
+# Each number of a kernel is an operation of the program: larger kernels take seconds to compile.
+_MOST_TAPS = 25
+# Copying patches pays for wide products of many of them. With as many features as channels, and from these
+# numbers on, kernels of 3 x 3 gained up to 2.8 times and lost a tenth at most; below, up to two thirds.
+_FEWEST_FEATURES = 32
+_FEWEST_NUMBERS = 2**22
 
 
 class Sliding(NamedTuple):
@@ -47,7 +55,9 @@ def convolve(
   padding: str | Sequence[tuple[int, int]],
   **settings,
 ) -> Array:
-  """`jax.lax.conv_general_dilated`, in the form that is fastest; differentiable once, in reverse.
+  """`jax.lax.conv_general_dilated`, in a form that is fast on a CPU too; differentiable once, in reverse.
+
+  Devices that hold shares of a batch multiply those only where `data_parallel.batches_on` says so.
 
   Args:
     lhs: input.
@@ -57,41 +67,64 @@ def convolve(
     padding: a string or pairs of numbers.
     **settings: its other arguments.
   """
-  if _is_usual(lhs, rhs, numbers, settings):
-    channels, sides, space = lhs.shape[-1], rhs.shape[:-2], lhs.shape[1:-1]
-    groups, dilation = settings.get("feature_group_count", 1), settings.get("rhs_dilation")
-    sliding = Sliding.over(space, sides, window_strides, padding, dilation or [1] * len(space))
-    by_itself, is_empty = groups == channels == rhs.shape[-1], _is_empty(lhs, rhs, sliding)
-    if groups == 1 and not is_empty and _tiles(space, sides, sliding):
-      return _of_tiles(lhs, rhs)
-    if _is_slow(lhs, rhs) and not is_empty and (by_itself or (groups == 1 and len(space) > 1)):
+  plain = functools.partial(
+    jax.lax.conv_general_dilated,
+    window_strides=window_strides,
+    padding=padding,
+    dimension_numbers=numbers,
+    **settings,
+  )
+  if not _is_usual(lhs, rhs, numbers, settings):
+    return plain(lhs, rhs)
+  *sides, seen_channels, features = rhs.shape
+  space, channels = lhs.shape[1:-1], lhs.shape[-1]
+  sliding = Sliding.over(
+    space, sides, window_strides, padding, settings.get("rhs_dilation") or [1] * len(space)
+  )
+  out = _out_shape(space, sides, sliding)
+  if 0 in lhs.shape or 0 in rhs.shape or min(out) < 1:
+    return plain(lhs, rhs)
+  groups = settings.get("feature_group_count", 1)
+  if groups == 1 and _tiles(space, sides, sliding) and (max(sides) == 1 or _is_slow(lhs)):
+    return _of_tiles(lhs, rhs)
+  by_itself = seen_channels == 1 < groups == channels == features
+  if _is_slow(lhs) and math.prod(sides) <= _MOST_TAPS:
+    numbers_of_patches = math.prod([lhs.shape[0], *out, *sides, channels])
+    of_all = groups == 1 < len(space) and features >= max(channels, _FEWEST_FEATURES)
+    if by_itself or (of_all and numbers_of_patches >= _FEWEST_NUMBERS):
       return _slide_with_gradient(lhs, rhs, sliding)
-  return jax.lax.conv_general_dilated(
-    lhs, rhs, window_strides, padding, dimension_numbers=numbers, **settings
+  return plain(lhs, rhs)
+
+
+def _is_slow(lhs: Array) -> bool:
+  """Whether there is something to gain, and all sizes are known. XLA adds half precision up in single."""
+  return (
+    jax.default_backend() == "cpu"
+    and lhs.dtype in (jnp.float32, jnp.float64)
+    and all(isinstance(size, int) for size in lhs.shape)
   )
 
 
-def _is_slow(lhs: Array, rhs: Array) -> bool:
-  """Whether there is something to gain. XLA adds numbers of half precision up in single precision."""
-  return jax.default_backend() == "cpu" and lhs.dtype == rhs.dtype and lhs.dtype in (jnp.float32, jnp.float64)
-
-
 def _is_usual(lhs: Array, rhs: Array, numbers: jax.lax.ConvDimensionNumbers, settings: dict) -> bool:
-  """Whether batch, space and channels come in this order, and nothing is asked for but how to slide."""
+  """Whether batch, space and channels come in this order, and nothing is asked for but how to slide.
+
+  Sizes may be unknown for the batch only. Arrays that do not fit together, explicit shardings and the inside
+  of `jax.shard_map` are left to XLA, which knows the rules there.
+  """
   last = (0, lhs.ndim - 1, *range(1, lhs.ndim - 1))
   kernel_last = (rhs.ndim - 1, rhs.ndim - 2, *range(rhs.ndim - 2))
   return (
-    (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec) == (last, kernel_last, last)
+    lhs.ndim > 2
+    and (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec) == (last, kernel_last, last)
+    and all(isinstance(size, int) for size in (*lhs.shape[1:], *rhs.shape))
+    and lhs.dtype == rhs.dtype
+    and lhs.shape[-1] == rhs.shape[-2] * settings.get("feature_group_count", 1)
+    and set(jax.sharding.get_abstract_mesh().axis_types) <= {jax.sharding.AxisType.Auto}
     and all(gap == 1 for gap in settings.get("lhs_dilation") or ())
     and settings.get("batch_group_count", 1) == 1
     and settings.get("precision") is settings.get("out_sharding") is None
     and settings.get("preferred_element_type") in (None, lhs.dtype)
   )
-
-
-def _is_empty(lhs: Array, rhs: Array, sliding: Sliding) -> bool:
-  """Whether there is nothing to compute: no items, or a kernel that is larger than what it slides over."""
-  return min(lhs.size, rhs.size, *_out_shape(lhs.shape[1:-1], rhs.shape[:-2], sliding)) < 1
 
 
 def _tiles(space: Sequence[int], sides: Sequence[int], sliding: Sliding) -> bool:
@@ -158,20 +191,22 @@ def kernel_gradient(x: Array, cotangent: Array, shape: Sequence[int], sliding: S
     shape: of the kernel. It sees all channels, `I == C`, or is one for each of them, `I == 1` and `O == C`.
     sliding: how it is moved.
   """
-  batch, first, *others = cotangent.shape[:-1]
+  batch, out_rows, *others = cotangent.shape[:-1]
   *sides, seen_channels, _ = shape
-  items, rows = _block(batch, first, math.prod([*sides, *others, x.shape[-1]]))
-  blocks = -(-first // rows)
-  reach = (rows - 1) * sliding.strides[0] + (sides[0] - 1) * sliding.dilation[0] + 1
-  # Rows of zeros, where they do not divide: a cotangent of zero adds nothing.
-  needed = (blocks - 1) * rows * sliding.strides[0] + reach
-  lacking = max(needed - x.shape[1] - sum(sliding.padding[0]), 0)
-  x = _pad(x, ((sliding.padding[0][0], sliding.padding[0][1] + lacking), *sliding.padding[1:]))
-  cotangent = _pad(cotangent, ((0, blocks * rows - first), *[(0, 0)] * len(others)))
+  stride, (before, after), span = sliding.strides[0], sliding.padding[0], (sides[0] - 1) * sliding.dilation[0]
+  items, rows = _block(batch, out_rows, math.prod([*sides, *others, x.shape[-1]]))
+  blocks_of_items, blocks_of_rows = -(-batch // items), -(-out_rows // rows)
+  more_items, more_rows = blocks_of_items * items - batch, blocks_of_rows * rows - out_rows
+  # Zeros, where blocks do not divide: added, they change nothing. What no output sees is cut off first: it
+  # may be infinite.
+  unseen = before + x.shape[1] + after - ((out_rows - 1) * stride + span + 1)
+  x = _pad(x, ((before, after - unseen), *sliding.padding[1:]))
+  x = _pad(x, ((0, more_rows * stride), *[(0, 0)] * len(others)), more_items)
+  cotangent = _pad(cotangent, ((0, more_rows), *[(0, 0)] * len(others)), more_items)
 
   def add(total, number):
-    item, row = number // blocks * items, number % blocks * rows
-    seen = _slice(x, (item, row * sliding.strides[0]), (items, reach))
+    item, row = number // blocks_of_rows * items, number % blocks_of_rows * rows
+    seen = _slice(x, (item, row * stride), (items, (rows - 1) * stride + span + 1))
     given = _slice(cotangent, (item, row), (items, rows))
     taps = list(_taps(seen, sides, (rows, *others), sliding))
     if seen_channels < x.shape[-1]:
@@ -179,18 +214,24 @@ def kernel_gradient(x: Array, cotangent: Array, shape: Sequence[int], sliding: S
     patches = jnp.concatenate(taps, axis=-1)
     return total + patches.reshape(-1, patches.shape[-1]).T @ given.reshape(-1, given.shape[-1]), None
 
-  # Zero of what varies as the input does, for loops within `jax.shard_map`.
-  start = jnp.zeros((math.prod([*sides, seen_channels]), shape[-1]), x.dtype) + 0 * x.ravel()[0]
-  total, _ = jax.lax.scan(add, start, jnp.arange(batch // items * blocks))
+  start = jnp.zeros((math.prod([*sides, seen_channels]), shape[-1]), x.dtype)
+  # Told to vary over devices where the input does, as a loop has to be in `jax.shard_map`.
+  start = jnp.where(False, x.ravel()[0], start)
+  total, _ = jax.lax.scan(add, start, jnp.arange(blocks_of_items * blocks_of_rows))
   return total.reshape(shape)
 
 
 def _block(batch: int, rows: int, numbers_of_row: int) -> tuple[int, int]:
-  """How many items, and rows of each, are multiplied at a time."""
-  fitting = max(_MOST_NUMBERS // numbers_of_row, 1)
+  """How many items, and rows of each, are multiplied at a time: a row at least."""
+  fitting = max(_BLOCK_NUMBERS // numbers_of_row, 1)
   if fitting < rows:
-    return 1, -(-rows // -(-rows // fitting))
-  return max(items for items in range(1, batch + 1) if batch % items == 0 and items * rows <= fitting), rows
+    return 1, _even(rows, fitting)
+  return _even(batch, fitting // rows), rows
+
+
+def _even(size: int, most: int) -> int:
+  """Size of the least equal parts that are as few as parts of no more than `most` can be."""
+  return -(-size // -(-size // most))
 
 
 def _out_shape(space: Sequence[int], sides: Sequence[int], sliding: Sliding) -> tuple[int, ...]:
@@ -213,9 +254,10 @@ def _taps(padded: Array, sides: Sequence[int], out: Sequence[int], sliding: Slid
     ]
 
 
-def _pad(x: Array, padding: Sequence[tuple[int, int]]) -> Array:
-  """Zeros around the axes between batch and channels; a negative number of them cuts."""
-  return jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pads, 0) for pads in padding), (0, 0, 0)))
+def _pad(x: Array, padding: Sequence[tuple[int, int]], more_items: int = 0) -> Array:
+  """Zeros around the axes between batch and channels, where a negative number cuts, and for further items."""
+  by_axis = ((0, more_items, 0), *((*pads, 0) for pads in padding), (0, 0, 0))
+  return jax.lax.pad(x, jnp.zeros((), x.dtype), by_axis)
 
 
 def _slice(array: Array, starts: tuple, sizes: tuple[int, ...]) -> Array:

@@ -92,6 +92,8 @@ class InvertedResidual(nnx.Module):
 class MobileNetV2(nnx.Module):
   """Images to features: `[B, H, W, 3] -> [B, F]`, the mean over pixels of the last stage.
 
+  Differentiable once, in reverse (`convolution`).
+
   Args:
     in_features: channels of the image.
     width: factor on the numbers of filters. Below 1, the first and the last stage keep theirs, as in

@@ -138,6 +138,7 @@ class SceneNet(nnx.Module):
   """Scenes along a curve to event logits: `[B, T, pixels, channels] -> [B, T, num_classes]`.
 
   Frames are blocks of pixels as `data.digit_scenes` makes them; T is the number of blocks of the canvas.
+  Differentiable once, in reverse (`convolution`).
 
   Args:
     frame_shape: pixels of a block, and channels.

@@ -65,10 +65,16 @@ def value_and_gradients(convolve, x, kernel):
   return value, *pullback(weights)
 
 
-@pytest.mark.parametrize("most_numbers", [2**20, 700, 1])  # all at once, some rows, a row at a time
+@pytest.fixture(autouse=True)
+def small_ones_too(monkeypatch):
+  monkeypatch.setattr(cpu_convolution, "_FEWEST_FEATURES", 1)
+  monkeypatch.setattr(cpu_convolution, "_FEWEST_NUMBERS", 1)
+
+
+@pytest.mark.parametrize("block_numbers", [2**20, 5000, 700, 1])
 @pytest.mark.parametrize("name", CASES)
-def test_equals_xla(name, most_numbers, monkeypatch):
-  monkeypatch.setattr(cpu_convolution, "_MOST_NUMBERS", most_numbers)
+def test_equals_xla(name, block_numbers, monkeypatch):
+  monkeypatch.setattr(cpu_convolution, "_BLOCK_NUMBERS", block_numbers)
   inputs = arrays(CASES[name])
   ours, xla = (
     jax.jit(lambda *a, f=f: value_and_gradients(f, *a))(*inputs) for f in convolutions(CASES[name])
@@ -99,13 +105,30 @@ def program_of_gradients(name):
 
 @pytest.mark.parametrize(
   ("name", "on_cpu", "elsewhere"),
-  [("3 x 3", 2, 3), ("tiles", 0, 0), ("each channel by itself", 0, 3), ("one axis", 3, 3)],
+  [
+    ("3 x 3", 2, 3),
+    ("tiles", 0, 3),
+    ("single pixels", 0, 0),
+    ("each channel by itself", 0, 3),
+    ("one axis", 3, 3),
+  ],
 )
 def test_what_is_left_to_xla(name, on_cpu, elsewhere, monkeypatch):
   # Value, and gradients by input and kernel.
   assert program_of_gradients(name).count("stablehlo.convolution") == on_cpu
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   assert program_of_gradients(name).count("stablehlo.convolution") == elsewhere
+
+
+def test_what_gains_nothing_is_left_to_xla(monkeypatch):
+  monkeypatch.setattr(cpu_convolution, "_FEWEST_FEATURES", 6)
+  assert program_of_gradients("3 x 3").count("stablehlo.convolution") == 3
+  monkeypatch.setattr(cpu_convolution, "_FEWEST_FEATURES", 1)
+  for limit, count in ((3 * 13 * 9 * 3 * 3 * 4, 2), (3 * 13 * 9 * 3 * 3 * 4 + 1, 3)):
+    monkeypatch.setattr(cpu_convolution, "_FEWEST_NUMBERS", limit)
+    assert program_of_gradients("3 x 3").count("stablehlo.convolution") == count
+  monkeypatch.setattr(cpu_convolution, "_MOST_TAPS", 8)
+  assert program_of_gradients("each channel by itself").count("stablehlo.convolution") == 3
 
 
 @pytest.mark.parametrize("layout", [("NCHW", "OIHW", "NCHW"), ("NHWC", "HWIO", "NCHW")])
@@ -125,12 +148,15 @@ def test_blocks_are_as_large_as_may_be():
     (32, 12, 12 * 4608),
     (7, 13, 100),
     (5, 9, 2**21),
+    (509, 6, 16 * 9 * 6),  # no number divides it
     (1, 1, 1),
   ]:
-    items, some = cpu_convolution._block(batch, rows, numbers)
-    assert batch % items == 0 and 1 <= some <= rows and (items == 1 or some == rows)
-    assert items * some * numbers <= cpu_convolution._MOST_NUMBERS or (items, some) == (1, 1)
-    assert math.ceil(rows / some) * some - rows < math.ceil(rows / some)  # no block of zeros
+    items, some_rows = cpu_convolution._block(batch, rows, numbers)
+    assert 1 <= items <= batch and 1 <= some_rows <= rows and (items == 1 or some_rows == rows)
+    assert items * some_rows * numbers <= cpu_convolution._BLOCK_NUMBERS or (items, some_rows) == (1, 1)
+    for size, part in ((batch, items), (rows, some_rows)):
+      blocks = math.ceil(size / part)
+      assert blocks * part - size < blocks  # as few zeros as can be
 
 
 def test_each_device_multiplies_its_share():
@@ -138,8 +164,10 @@ def test_each_device_multiplies_its_share():
 import re
 import jax, jax.numpy as jnp, numpy as np
 from softloc_jax import data_parallel
-from softloc_jax.models import convolution
+from softloc_jax.models import convolution, cpu_convolution
 
+cpu_convolution._BLOCK_NUMBERS = 700  # several blocks on each device: one product would be divided anyway
+cpu_convolution._FEWEST_FEATURES = cpu_convolution._FEWEST_NUMBERS = 1
 rng = np.random.default_rng(0)
 mesh = data_parallel.make_mesh()
 numbers = ("NHWC", "HWIO", "NHWC")
@@ -159,5 +187,68 @@ compiled = compute.lower(x, kernels, mesh).compile().as_text()
 exchanged = set(re.findall(r" (all-gather|all-to-all|collective-permute|all-reduce)[-(]", compiled))
 assert exchanged == {"all-reduce"}, exchanged
 np.testing.assert_allclose(compute(x, kernels, mesh), gradient(x, kernels, None), rtol=1e-4, atol=1e-3)
+"""
+  several_devices.run(program, 2)
+
+
+@pytest.mark.parametrize("name", ["3 x 3", "each channel by itself", "tiles", "single pixels"])
+def test_any_size_of_batch_can_be_exported(name):
+  ours, _ = convolutions(CASES[name])
+  (_, *rest), kernel_shape = CASES[name][:2]
+  wide = (*kernel_shape[:-1], kernel_shape[-1] if kernel_shape[-2] == 1 else 128)
+  x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(", ".join(["b", *map(str, rest)])), np.float32)
+  exported = jax.export.export(jax.jit(ours))(x, jax.ShapeDtypeStruct(wide, np.float32))
+  inputs = [np.ones((3, *rest), np.float32), np.ones(wide, np.float32)]
+  np.testing.assert_allclose(exported.call(*inputs), ours(*inputs), rtol=1e-5)
+
+
+def test_any_size_of_image_can_be_exported():
+  ours, _ = convolutions(CASES["3 x 3"])
+  x = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, t, 9, 4", constraints=["t >= 3"]), np.float32)
+  exported = jax.export.export(jax.jit(ours))(x, jax.ShapeDtypeStruct((3, 3, 4, 5), np.float32))
+  inputs = arrays(CASES["3 x 3"])
+  np.testing.assert_allclose(exported.call(*inputs), ours(*inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_infinite_pixels_spoil_only_what_sees_them(monkeypatch):
+  monkeypatch.setattr(cpu_convolution, "_BLOCK_NUMBERS", 3 * 9 * 4 * 3)
+  case = ((1, 12, 9, 3), (3, 3, 3, 4), (2, 2), "VALID", (1, 1), 1)
+  x, kernel = arrays(case)
+  x = x.at[0, 0, 0, 0].set(jnp.nan).at[0, 11].set(jnp.inf)  # seen once, and never
+  ours, xla = (value_and_gradients(function, x, kernel)[2] for function in convolutions(case))
+  assert np.isnan(xla).sum() == 4
+  np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(xla))
+
+
+def test_in_programs_divided_by_the_user():
+  program = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from softloc_jax.models import convolution, cpu_convolution
+
+cpu_convolution._FEWEST_FEATURES = cpu_convolution._FEWEST_NUMBERS = 1
+rng = np.random.default_rng(0)
+x = rng.standard_normal((4, 8, 8, 3)).astype(np.float32)
+CASES = ((3, 3, 3, 5), 1, 1), ((3, 3, 1, 3), 1, 3), ((2, 2, 3, 5), 2, 1), ((1, 1, 3, 5), 1, 1)
+for shape, stride, groups in CASES:
+  kernel = rng.standard_normal(shape).astype(np.float32)
+  settings = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "feature_group_count": groups}
+  def loss(kernel, x, convolve=convolution.conv_general_dilated):
+    return jnp.sum(convolve(x, kernel, (stride, stride), "SAME", **settings) ** 2)
+  expected = jax.grad(loss)(kernel, x, jax.lax.conv_general_dilated)
+  for axis_type in AxisType.Auto, AxisType.Explicit:
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(axis_type,))
+    shared, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
+    with jax.set_mesh(mesh):
+      found = jax.jit(jax.grad(loss))(jax.device_put(kernel, shared), jax.device_put(x, split))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+  mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+  of_batch = jax.shard_map(jax.grad(loss), mesh=mesh, in_specs=(P(), P("data")), out_specs=P())
+  np.testing.assert_allclose(jax.jit(of_batch)(kernel, x), expected, rtol=1e-4, atol=1e-3)
+  def of_its_kernel(kernels, x):
+    return jax.grad(loss)(kernels[0], x)[None]
+  each = jax.shard_map(of_its_kernel, mesh=mesh, in_specs=(P("data"), P()), out_specs=P("data"))
+  found = jax.jit(each)(np.stack([kernel, 2 * kernel]), x)
+  np.testing.assert_allclose(found, np.stack([expected, 2 * expected]), rtol=1e-4, atol=1e-3)
 """
   several_devices.run(program, 2)

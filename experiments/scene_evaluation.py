@@ -1,6 +1,7 @@
 """What L section 8.3 asks of a network that was trained on scenes of digits; see `scenes` for the command."""
 
 from collections.abc import Iterator, Mapping
+import functools
 import pathlib
 
 import jax
@@ -8,7 +9,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import scipy.special
 
-from softloc_jax import checkpoints, data, evaluation, scene_plots, scene_scores, train
+from softloc_jax import attribution, checkpoints, data, evaluation, scene_plots, scene_scores, train
 from softloc_jax.data.digit_scenes import DigitScenes
 from softloc_jax.data.digits import SIDE
 from softloc_jax.network import Network, Variables
@@ -44,20 +45,23 @@ class Trained:
 
 def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
   """Scores every seed on the test scenes and on scenes that show each test digit alone; draws both."""
-  scenes = data.load(trained.config.data)["test"]
-  alone = each_digit(scenes)
+  parts = data.load(trained.config.data)
+  scenes, alone = parts["test"], each_digit(parts["test"])
   network, out = trained.network, trained.workdir / "scenes"
   decoder = evaluation.Decoder(trained.config.decode, network.classes, network.extractor.frame_rate_hz)
   true = [true_objects(scenes, number) for number in range(len(scenes))]
   replicas = []
   for seed, variables, calibration in trained.replicas:
-    centres = scenes.path.centres + network.model(variables).convs.offset_px
+    offset_px = sees_off_px(network, variables, parts["validation"])
+    centres = scenes.path.centres + offset_px
     found = [
       to_objects(*decoder(probs, calibration), centres) for probs in probabilities(network, variables, scenes)
     ]
     accuracy = scene_scores.single_accuracy(probabilities(network, variables, alone), alone.digits.labels)
     replicas.append(
-      scene_scores.score(found, true, within=WITHIN_PX) | {"single_accuracy": accuracy, "seed": seed}
+      scene_scores.score(found, true, within=WITHIN_PX)
+      | {"single_accuracy": accuracy, "seed": seed}
+      | {f"sees_off_px/{axis}": float(offset) for axis, offset in zip("yx", offset_px, strict=True)}
     )
     drawn = range(min(NUM_DRAWN, len(scenes)))
     scene_plots.save_scenes(
@@ -94,6 +98,30 @@ def _batches(scenes: DigitScenes) -> Iterator[tuple[np.ndarray, int]]:
     filled = np.zeros((_BATCH, len(signals[0]), 1), np.float32)
     filled[: len(signals), :, 0] = signals
     yield filled, len(signals)
+
+
+def sees_off_px(network: Network, variables: Variables, scenes: DigitScenes) -> np.ndarray:
+  """How far down, and to the right, of its place the network sees what it finds there, in pixels, `[2]`.
+
+  From no label: the median over scenes, each with the find that is surest.
+
+  Raises:
+    ValueError: nothing in any scene moves the network's logits.
+  """
+  apply = jax.jit(network.apply)
+  seen_from = jax.jit(functools.partial(attribution.centres, network))
+  offsets = []
+  for signals, number in _batches(scenes):
+    logits = np.asarray(apply(variables, signals))
+    places, classes = np.unravel_index(logits.reshape(len(logits), -1).argmax(axis=1), logits.shape[1:])
+    seen = np.asarray(seen_from(variables, signals, places, classes))
+    offsets.append((seen - scenes.path.centres[places])[:number])
+  offsets = np.concatenate(offsets)
+  if np.isnan(offsets).all():
+    raise ValueError(
+      f"nothing in {len(scenes)} scenes moves the network's logits; expected a trained network"
+    )
+  return np.nanmedian(offsets, axis=0)
 
 
 def each_digit(scenes: DigitScenes) -> DigitScenes:
@@ -148,13 +176,16 @@ def draw_features(path: pathlib.Path, trained: Trained, supervised: Trained, alo
   classified = each_digit(data.load(supervised.config.data)["test"])
   panels = {}
   for title, one, scenes in (("counts only", trained, alone), ("supervised", supervised, classified)):
-    found, labels = features(one.network, one.replicas[0][1], scenes)
+    offset_px = sees_off_px(one.network, one.replicas[0][1], data.load(one.config.data)["validation"])
+    found, labels = features(one.network, one.replicas[0][1], scenes, offset_px)
     panels[title] = (TSNE(random_state=0, init="pca").fit_transform(found), labels)
   scene_plots.save_embeddings(path, panels)
 
 
-def features(network: Network, variables: Variables, alone: DigitScenes) -> tuple[np.ndarray, np.ndarray]:
-  """What the convolutions have of some digits, at the place nearest to each, `[n, F]`; and their labels."""
+def features(
+  network: Network, variables: Variables, alone: DigitScenes, offset_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """What the convolutions have of some digits, where each is seen from, `[n, F]`; and their labels."""
 
   @jax.jit
   def at_all_places(signals):
@@ -164,6 +195,5 @@ def features(network: Network, variables: Variables, alone: DigitScenes) -> tupl
   # Data sets may come sorted by label: from all over.
   chosen = np.unique(np.linspace(0, len(alone) - 1, NUM_EMBEDDED).astype(int))
   seen = np.concatenate([np.asarray(at_all_places(signals))[:real] for signals, real in _batches(alone)])
-  offset_px = network.model(variables).convs.offset_px  # of what a place sees from where it is
   places = [alone.path.nearest(true_objects(alone, index).centres - offset_px)[0] for index in chosen]
   return seen[chosen, places], alone.digits.labels[chosen]

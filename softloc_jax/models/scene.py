@@ -4,7 +4,7 @@ The windows overlap. Instead of each by itself, the image is convolved once: eve
 windows together, and where the network would halve a window's size once more than the windows are apart, its
 later layers run on a dilated grid instead. That equals window by window where no layer pads. With padding, a
 window by itself ends in zeros where here it goes on into its neighbours; only the border of the image is the
-same.
+same. What it then reports at a position need not lie there: `attribution` tells where in the image it lies.
 """
 
 from __future__ import annotations
@@ -38,10 +38,6 @@ class ConvStack(nnx.Module):
     dtype: of the products.
     rngs: where the parameters come from.
 
-  Attributes:
-    offset_px: how far down, and to the right, the centre of what a position sees lies from the centre of its
-      block of `stride` pixels. Padding can not always be the same on both sides.
-
   Raises:
     ValueError: an unknown layer, or strides that never reach `stride`, or step over it.
   """
@@ -61,7 +57,7 @@ class ConvStack(nnx.Module):
       raise ValueError(f"conv_norm is {norm!r}; expected 'batch' or None")
     self.padding = padding
     self.steps: list[tuple] = []  # ("pool", stride, dilation) or ("conv", number)
-    convs, norms, reached, dilation, offset = [], [], 1, 1, 0.0
+    convs, norms, reached, dilation = [], [], 1, 1
     for layer in layers_config:
       kernel, step, features = _parse(layer)
       wanted, step = step, (step if reached * step <= stride else 1)
@@ -85,14 +81,12 @@ class ConvStack(nnx.Module):
         )
         norms += [nnx.BatchNorm(features, dtype=dtype, rngs=rngs)] if norm == "batch" else []
         in_features = features
-      offset += reached * _off_centre(kernel, step, dilation, padding, pools=features is None)
       reached, dilation = reached * step, dilation * (wanted // step)
     if reached != stride:
       raise ValueError(
         f"stride is {stride}; the layers reach {reached}, expected layers that reach it exactly"
       )
     self.convs, self.norms, self.features = nnx.List(convs), nnx.List(norms), in_features
-    self.offset_px = offset
 
   def __call__(self, x: Array) -> Array:
     for step in self.steps:
@@ -113,13 +107,6 @@ def _parse(layer: Any) -> tuple[int, int, int | None]:
   if not isinstance(layer, str) and len(layer) == 3:
     return tuple(layer)
   raise ValueError(f"conv_layers has {layer!r}; expected a number, 'pool' or (kernel, stride, filters)")
-
-
-def _off_centre(kernel: int, step: int, dilation: int, padding: str, *, pools: bool) -> float:
-  """Centre of what an output sees less that of the `step` inputs that it stands for, in inputs."""
-  reach = (kernel - 1) * dilation
-  before = max(reach + 1 - step, 0) // 2 if padding == "SAME" and not pools else 0
-  return reach / 2 - before - (step - 1) / 2
 
 
 def _pool(x: Array, stride: int, dilation: int, padding: str) -> Array:

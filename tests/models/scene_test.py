@@ -67,30 +67,6 @@ def test_vgg13_is_ten_convolutions_that_reach_their_stride():
   assert jax.eval_shape(stack, image(96, 96)).shape == (1, 12, 12, 512)
 
 
-@pytest.mark.parametrize(
-  "conv_layers",
-  [
-    ((5, 2, 4), (3, 2, 4), (3, 2, 4), 4),
-    ((6, 2, 4), (4, 2, 4), (4, 2, 4)),
-    (4, "pool", 4, "pool", 4, "pool", 4, "pool", 4, "pool"),
-    ((4, 4, 4), (3, 2, 4)),
-  ],
-)
-def test_the_centre_of_what_a_place_sees(conv_layers):
-  stack = ConvStack(1, conv_layers, stride=8, rngs=nnx.Rngs(0))
-
-  def at_one_place(x):
-    return stack(x)[0, 8, 8].sum()
-
-  # Of all that a place could see: under ReLUs and maxima, each picture shows a part of it.
-  seen = sum(
-    np.abs(jax.grad(at_one_place)(image(136, 136, seed)))[0, ..., 0] > 0 for seed in range(12)
-  ).astype(bool)
-  for axis in (0, 1):
-    pixels = np.flatnonzero(seen.any(axis=axis))
-    assert (pixels[0] + pixels[-1]) / 2 == pytest.approx(8 * 8 + 3.5 + stack.offset_px, abs=1.0)
-
-
 def test_patches_that_do_not_overlap_are_one_product():
   plain = ConvStack(3, ((4, 4, 5),), stride=4, rngs=nnx.Rngs(0))
   x = np.random.default_rng(0).standard_normal((2, 16, 24, 3)).astype(np.float32)

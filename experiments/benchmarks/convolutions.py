@@ -18,6 +18,7 @@ LAYERS = {
   "VGG-13, second": (32, 96, 64, 3, 64, 1, 1),
   "VGG-13, fourth": (32, 48, 128, 3, 128, 1, 1),
   "VGG-13, ninth": (32, 12, 512, 3, 512, 1, 1),
+  "VGG-13, ninth, of one digit": (128, 2, 512, 3, 512, 1, 1),
   "MobileNetV2, wider": (64, 40, 16, 1, 96, 1, 1),
   "MobileNetV2, each channel": (64, 40, 96, 3, 96, 1, 96),
   "small network for digits": (32, 24, 48, 3, 48, 1, 1),

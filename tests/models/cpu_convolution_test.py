@@ -31,6 +31,9 @@ CASES = {  # input, kernel, strides, padding, dilation, groups
   "no items in tiles": ((0, 12, 8, 3), (4, 2, 3, 5), (4, 2), "VALID", (1, 1), 1),
   "a kernel that does not fit": ((2, 2, 8, 4), (3, 3, 4, 5), (1, 1), "VALID", (1, 1), 1),
   "no room for each channel": ((2, 2, 8, 6), (3, 3, 1, 6), (1, 1), "VALID", (1, 1), 6),
+  "few places": ((3, 2, 2, 4), (3, 3, 4, 5), (1, 1), SAME_1, (1, 1), 1),
+  "few places, dilated, with a stride": ((3, 4, 3, 4), (3, 2, 4, 5), (2, 1), ((1, 2), (0, 1)), (2, 2), 1),
+  "few places of three axes": ((2, 2, 3, 2, 2), (3, 3, 1, 2, 3), (1, 2, 1), "SAME", (1, 1, 1), 1),
   "groups": ((2, 9, 8, 6), (3, 3, 3, 4), (1, 1), SAME_1, (1, 1), 2),
 }
 
@@ -111,6 +114,7 @@ def program_of_gradients(name):
     ("single pixels", 0, 0),
     ("each channel by itself", 0, 3),
     ("one axis", 3, 3),
+    ("few places", 0, 3),
   ],
 )
 def test_what_is_left_to_xla(name, on_cpu, elsewhere, monkeypatch):
@@ -191,7 +195,7 @@ np.testing.assert_allclose(compute(x, kernels, mesh), gradient(x, kernels, None)
   several_devices.run(program, 2)
 
 
-@pytest.mark.parametrize("name", ["3 x 3", "each channel by itself", "tiles", "single pixels"])
+@pytest.mark.parametrize("name", ["3 x 3", "each channel by itself", "tiles", "single pixels", "few places"])
 def test_any_size_of_batch_can_be_exported(name):
   ours, _ = convolutions(CASES[name])
   (_, *rest), kernel_shape = CASES[name][:2]
@@ -210,11 +214,12 @@ def test_any_size_of_image_can_be_exported():
   np.testing.assert_allclose(exported.call(*inputs), ours(*inputs), rtol=1e-5, atol=1e-5)
 
 
-def test_infinite_pixels_spoil_only_what_sees_them(monkeypatch):
+@pytest.mark.parametrize("rows", [12, 4])  # in blocks, and few places
+def test_infinite_pixels_spoil_only_what_sees_them(rows, monkeypatch):
   monkeypatch.setattr(cpu_convolution, "_BLOCK_NUMBERS", 3 * 9 * 4 * 3)
-  case = ((1, 12, 9, 3), (3, 3, 3, 4), (2, 2), "VALID", (1, 1), 1)
+  case = ((1, rows, 9, 3), (3, 3, 3, 4), (2, 2), "VALID", (1, 1), 1)
   x, kernel = arrays(case)
-  x = x.at[0, 0, 0, 0].set(jnp.nan).at[0, 11].set(jnp.inf)  # seen once, and never
+  x = x.at[0, 0, 0, 0].set(jnp.nan).at[0, rows - 1].set(jnp.inf)  # seen once, and never
   ours, xla = (value_and_gradients(function, x, kernel)[2] for function in convolutions(case))
   assert np.isnan(xla).sum() == 4
   np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(xla))

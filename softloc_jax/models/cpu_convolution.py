@@ -25,6 +25,8 @@ from softloc_jax import data_parallel
 _BLOCK_NUMBERS = 2**20
 # Each number of a kernel is an operation of the program: larger kernels take seconds to compile.
 _MOST_TAPS = 25
+# For each row by which a kernel is higher than one: moving cotangents pays from so many rows of outputs on.
+_FEWEST_ROWS_OF_MOVED = 8
 # Copying patches pays for wide products of many of them. With as many features as channels, and from these
 # numbers on, kernels of 3 x 3 gained up to 2.8 times and lost a tenth at most; below, up to two thirds.
 _FEWEST_FEATURES = 32
@@ -206,33 +208,60 @@ def kernel_gradient(x: Array, cotangent: Array, shape: Sequence[int], sliding: S
     sliding: how it is moved.
   """
   batch, out_rows, *others = cotangent.shape[:-1]
-  *sides, seen_channels, _ = shape
+  *sides, seen_channels, features = shape
   stride, (before, after), span = sliding.strides[0], sliding.padding[0], (sides[0] - 1) * sliding.dilation[0]
-  items, rows = _block(batch, out_rows, math.prod([*sides, *others, x.shape[-1]]))
+  by_itself = seen_channels < x.shape[-1]
+  moved = not by_itself and _moving_pays(shape, out_rows, sliding)
+  still = [(0, 0)] * len(others)
+  seen_sides, moves = ([1, *sides[1:]], sides[0]) if moved else (sides, 1)
+  copied = math.prod([*seen_sides, x.shape[-1]]) + (moves * features if moved else 0)
+  items, rows = _block(batch, out_rows, math.prod([*others, copied]))
   blocks_of_items, blocks_of_rows = -(-batch // items), -(-out_rows // rows)
   more_items, more_rows = blocks_of_items * items - batch, blocks_of_rows * rows - out_rows
   # Zeros, where blocks do not divide: added, they change nothing. What no output sees is cut off first: it
   # may be infinite.
   unseen = before + x.shape[1] + after - ((out_rows - 1) * stride + span + 1)
   x = _pad(x, ((before, after - unseen), *sliding.padding[1:]))
-  x = _pad(x, ((0, more_rows * stride), *[(0, 0)] * len(others)), more_items)
-  cotangent = _pad(cotangent, ((0, more_rows), *[(0, 0)] * len(others)), more_items)
+  x = _pad(x, ((0, more_rows * stride), *still), more_items)
+  cotangent = _pad(cotangent, ((0, more_rows), *still), more_items)
 
   def add(total, number):
     item, row = number // blocks_of_rows * items, number % blocks_of_rows * rows
     seen = _slice(x, (item, row * stride), (items, (rows - 1) * stride + span + 1))
     given = _slice(cotangent, (item, row), (items, rows))
-    taps = list(_taps(seen, sides, (rows, *others), sliding))
-    if seen_channels < x.shape[-1]:
+    taps = list(_taps(seen, seen_sides, (rows + span if moved else rows, *others), sliding))
+    if by_itself:
       return total + jnp.stack([(tap * given).sum(range(tap.ndim - 1)) for tap in taps]), None
+    if moved:
+      down = range(0, span + 1, sliding.dilation[0])
+      given = jnp.concatenate([_pad(given, ((by, span - by), *still)) for by in down], axis=-1)
     patches = jnp.concatenate(taps, axis=-1)
     return total + patches.reshape(-1, patches.shape[-1]).T @ given.reshape(-1, given.shape[-1]), None
 
-  start = jnp.zeros((math.prod([*sides, seen_channels]), shape[-1]), x.dtype)
+  start = jnp.zeros((math.prod([*seen_sides, seen_channels]), moves * features), x.dtype)
   # Told to vary over devices where the input does, as a loop has to be in `jax.shard_map`.
   start = jnp.where(False, x.ravel()[0], start)
   total, _ = jax.lax.scan(add, start, jnp.arange(blocks_of_items * blocks_of_rows))
-  return total.reshape(shape)
+  total = total.reshape(*seen_sides, seen_channels, moves, features)
+  return jnp.moveaxis(total, -2, 0).reshape(shape)
+
+
+def _moving_pays(shape: Sequence[int], out_rows: int, sliding: Sliding) -> bool:
+  """Whether the taps of the first axis should move the cotangent, instead of the input.
+
+  Of a kernel of 3 x 3 three patches and three moved cotangents are less to copy than nine patches. But rows
+  in which no output begins are multiplied too, by zero: an infinite pixel at the border spoils its whole
+  column of taps.
+  """
+  rows, *others, channels, features = shape
+  copied = math.prod(others) * channels + rows * features
+  span = (rows - 1) * sliding.dilation[0]
+  return (
+    len(others) > 0
+    and sliding.strides[0] == 1
+    and copied <= rows * math.prod(others) * channels
+    and span * _FEWEST_ROWS_OF_MOVED <= out_rows
+  )
 
 
 def _block(batch: int, rows: int, numbers_of_row: int) -> tuple[int, int]:

@@ -13,6 +13,8 @@ from softloc_jax.models import cpu_convolution
 SAME_1 = ((1, 1), (1, 1))
 CASES = {  # input, kernel, strides, padding, dilation, groups
   "3 x 3": ((3, 13, 9, 4), (3, 3, 4, 5), (1, 1), SAME_1, (1, 1), 1),
+  "3 x 3, more features": ((3, 13, 9, 2), (3, 3, 2, 7), (1, 1), SAME_1, (1, 1), 1),
+  "3 x 3, dilated": ((3, 13, 9, 4), (3, 3, 4, 5), (1, 1), "SAME", (3, 2), 1),
   "same": ((3, 13, 9, 4), (4, 3, 4, 5), (2, 3), "SAME", (1, 1), 1),
   "valid, and dilated": ((2, 13, 9, 4), (3, 2, 4, 5), (1, 1), "VALID", (2, 3), 1),
   "a stride, and a dilation": ((2, 14, 9, 4), (3, 3, 4, 5), (2, 1), ((3, 0), (0, 2)), (2, 2), 1),
@@ -72,6 +74,7 @@ def value_and_gradients(convolve, x, kernel):
 def small_ones_too(monkeypatch):
   monkeypatch.setattr(cpu_convolution, "_FEWEST_FEATURES", 1)
   monkeypatch.setattr(cpu_convolution, "_FEWEST_NUMBERS", 1)
+  monkeypatch.setattr(cpu_convolution, "_FEWEST_ROWS_OF_MOVED", 1)
 
 
 @pytest.mark.parametrize("block_numbers", [2**20, 5000, 700, 1])
@@ -223,6 +226,15 @@ def test_infinite_pixels_spoil_only_what_sees_them(rows, monkeypatch):
   ours, xla = (value_and_gradients(function, x, kernel)[2] for function in convolutions(case))
   assert np.isnan(xla).sum() == 4
   np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(xla))
+
+
+def test_infinite_pixels_spoil_a_column_of_a_kernel_whose_cotangents_are_moved():
+  case = ((1, 12, 9, 3), (3, 3, 3, 4), (1, 1), "VALID", (1, 1), 1)
+  x, kernel = arrays(case)
+  gradients = [value_and_gradients(f, x.at[0, 0, 0, 0].set(jnp.inf), kernel)[2] for f in convolutions(case)]
+  ours, xla = (np.argwhere(~np.isfinite(gradient)).tolist() for gradient in gradients)
+  assert xla == [[0, 0, 0, feature] for feature in range(4)]
+  assert ours == [[row, 0, 0, feature] for row in range(3) for feature in range(4)]
 
 
 def test_in_programs_divided_by_the_user():

@@ -190,9 +190,8 @@ class WindowPath:
     if image.shape[:2] != tuple(self.image_size):
       raise ValueError(f"the image is {image.shape[:2]}; expected {tuple(self.image_size)}")
     padded = np.pad(image, [(side, side) for side in self.margin] + [(0, 0)] * (image.ndim - 2))
-    height, width = self.window_size
-    corners = self.cells * self.stride
-    return np.stack([padded[row : row + height, column : column + width] for row, column in corners])
+    views = np.lib.stride_tricks.sliding_window_view(padded, self.window_size, axis=(0, 1))
+    return np.moveaxis(views[tuple((self.cells * self.stride).T)], (-2, -1), (1, 2))
 
 
 def block_path(canvas_size: tuple[int, int], stride: int, kind: str = "hilbert") -> WindowPath:

@@ -24,6 +24,7 @@ VARIANTS = ("embedded", "mnist", "tfds")
 SIZES = ("cpu", "paper")
 CANVAS, STRIDE = 96, 8
 PLACES = (CANVAS // STRIDE) ** 2
+DISTORTION = 0.1  # of digits that are learned from
 WINDOW = 32  # pixels that VGG-13 needs
 
 
@@ -47,6 +48,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "curve": args.curve,
       "min_digits": 1,
       "max_digits": 5,
+      "distortion": DISTORTION,
       "seed": 0,
       "num_train": 10_000_000,  # made when they are drawn
       "num_validation": 200,

@@ -54,9 +54,11 @@ def digit_scenes(config: Any) -> BySplit:
     "validation": digits.Digits(known.images[held_out:], known.labels[held_out:]),
     "test": sources[config.source]("test"),
   }
-  settings = ("canvas_size", "stride", "curve", "min_digits", "max_digits", "seed")
+  names = ("canvas_size", "stride", "curve", "min_digits", "max_digits", "seed")
+  settings = {name: config[name] for name in names}
+  only = {"train": {"distortion": config.get("distortion", 0.0)}}  # workdirs of before have none
   return {
-    split: DigitScenes(split, parts[split], num_recordings=size, **{key: config[key] for key in settings})
+    split: DigitScenes(split, parts[split], num_recordings=size, **settings, **only.get(split, {}))
     for split, size in sizes.items()
   }
 

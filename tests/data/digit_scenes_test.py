@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from softloc_jax import hilbert
+from configs.weak import digits as digits_config
+from softloc_jax import data, hilbert
 from softloc_jax.data import digit_scenes, digits
 from softloc_jax.data.digit_scenes import DigitScenes
 
@@ -77,6 +78,55 @@ def test_placements_are_uniform():
   np.testing.assert_allclose(np.bincount(gaps - 28) / 3000, [3 / 6, 2 / 6, 1 / 6], atol=0.03)
 
 
+def test_distortion_changes_how_digits_look_and_nothing_else(embedded):
+  plain, made = scenes(embedded), scenes(embedded, distortion=0.1)
+  for index in range(20):
+    (canvas, corners, labels), (changed, *where_and_what) = plain.scene(index), made.scene(index)
+    np.testing.assert_array_equal(corners, where_and_what[0])
+    np.testing.assert_array_equal(labels, where_and_what[1])
+    for row, column in corners:
+      before, after = (one[row : row + 28, column : column + 28] for one in (canvas, changed))
+      assert 0.05 < np.abs(before - after).max() <= 1
+      assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.5
+      changed[row : row + 28, column : column + 28] = 0
+    assert not changed.any()
+
+
+class Normal:
+  """Gives the numbers that it has as those of a standard normal distribution."""
+
+  def __init__(self, numbers):
+    self.numbers = np.array(numbers, float)
+
+  def standard_normal(self, shape):
+    return self.numbers.reshape(shape)
+
+
+def test_a_distorted_picture_is_read_through_the_map():
+  rows, columns = np.mgrid[:28, :28] - 13.5
+  blob = np.exp(-((rows / 5) ** 2 + (columns / 2) ** 2))
+  np.testing.assert_allclose(digit_scenes.distorted(Normal([0, 0, 0, 0]), blob, 0.1), blob, atol=1e-12)
+  # Rows are read 1.2 times as fast, so it is that much lower; draws beyond two deviations count as two.
+  for draw in (2, 5):
+    lower = digit_scenes.distorted(Normal([draw, 0, 0, 0]), blob, 0.1)
+    np.testing.assert_allclose(lower, np.exp(-((1.2 * rows / 5) ** 2 + (columns / 2) ** 2)), atol=0.03)
+  sheared = digit_scenes.distorted(Normal([0, 0, 1, 0]), blob, 0.1)
+  np.testing.assert_allclose(
+    sheared, np.exp(-((rows / 5) ** 2 + ((columns + 0.1 * rows) / 2) ** 2)), atol=0.05
+  )
+
+
+def test_only_what_is_learned_from_is_distorted():
+  config = digits_config.get_config("embedded").data
+  parts = data.load(config)
+  with config.unlocked():
+    config.distortion = 0.0
+  plain = data.load(config)
+  assert not np.array_equal(parts["train"][0].signal, plain["train"][0].signal)
+  for split in ("validation", "test"):
+    np.testing.assert_array_equal(parts[split][0].signal, plain[split][0].signal)
+
+
 @pytest.mark.parametrize("kind", ["hilbert", "moore", "boustrophedon"])
 def test_the_signal_is_the_canvas_along_the_curve(kind):
   path = hilbert.block_path((32, 64), 8, kind)
@@ -95,6 +145,7 @@ def test_the_signal_is_the_canvas_along_the_curve(kind):
     ({"max_digits": 10}, r"canvas_size is \(96, 96\); expected room for 10 digits of 28 pixels"),
     ({"canvas_size": (20, 96)}, r"canvas_size is \(20, 96\); expected room"),
     ({"canvas_size": (100, 96)}, r"canvas_size is \(100, 96\); expected whole numbers of strides, 8 pixels"),
+    ({"distortion": 0.5}, "distortion is 0.5; expected 0 to 0.2"),
     ({"curve": "peano"}, "curve is 'peano'"),
   ],
 )

@@ -27,6 +27,11 @@ class Predictor:
   context yields only informs the rest, and the result is that of one pass over the whole recording where
   the context covers what the network remembers. Kept (`"fade"`, overlap-add), each chunk fades into the
   next over twice the context: for networks that remember further. Memory does not grow with the recording.
+
+  Beyond its ends a recording is filled with zeros. Without any context nothing is filled: the last chunk ends
+  where the recording does, over frames of the one before, whose results stay; and a recording that is shorter
+  than a chunk is computed as it is.
+
   Where variables were copied to several devices, each computes its share of a batch.
 
   Args:
@@ -120,23 +125,33 @@ class Predictor:
   def logits(self, variables: Variables, signal: np.ndarray) -> np.ndarray:
     """Logits of every frame of a recording as it is; see `probabilities`."""
     total = self._network.extractor.num_frames(len(signal))
-    starts = np.arange(0, total, self.chunk_frames)
+    length, starts = self._chunks(total)
     on_cpu = jax.default_backend() == "cpu"  # whose two batches share what one may take
     mesh = data_parallel.mesh_of(variables)
     most = -(-self._batch_size // BATCHES_AT_A_TIME) if on_cpu else self._batch_size
     size = data_parallel.in_shares(most, mesh)
     batches = [starts[first : first + size] for first in range(0, len(starts), size)]
-    compute = functools.partial(self._batch, variables, mesh, signal, size)
+    compute = functools.partial(self._batch, variables, mesh, signal, size, length)
     pieces = [compute(batch) for batch in batches[:1]]  # alone, so that it is compiled once
     with concurrent.futures.ThreadPoolExecutor(_at_a_time(variables)) as pool:
       pieces += pool.map(compute, batches[1:])
     chunks = np.concatenate(pieces, axis=1)
-    return (self._faded(chunks) if self.fades else self._joined(chunks))[:, :total]
+    return self._faded(chunks)[:, :total] if self.fades else self._joined(chunks, starts, total)
 
-  def _joined(self, chunks: np.ndarray) -> np.ndarray:
-    """Chunks `[R, num_chunks, chunk + 2 context, C]` without their context, one after the other."""
-    kept = chunks[:, :, self.context_frames : self.context_frames + self.chunk_frames]
-    return kept.reshape(len(kept), -1, kept.shape[-1])
+  def _chunks(self, total: int) -> tuple[int, np.ndarray]:
+    """Frames of a chunk with its context, and the first frame of each without it."""
+    if self.context_frames:
+      return self.chunk_frames + 2 * self.context_frames, np.arange(0, total, self.chunk_frames)
+    stride = self._network.time_stride
+    end = -(-total // stride) * stride
+    length = min(self.chunk_frames, end)
+    return length, np.minimum(np.arange(0, end, length), end - length)
+
+  def _joined(self, chunks: np.ndarray, starts: np.ndarray, total: int) -> np.ndarray:
+    """Chunks `[R, num_chunks, chunk + 2 context, C]` without their context, each as far as the next one."""
+    frames = np.arange(total)
+    chunk = frames // (chunks.shape[2] - 2 * self.context_frames)
+    return chunks[:, chunk, self.context_frames + frames - starts[chunk]]
 
   def _faded(self, chunks: np.ndarray) -> np.ndarray:
     """Chunks added where they overlap, with weights that sum to 1; the ends have but one chunk."""
@@ -156,10 +171,10 @@ class Predictor:
     mesh: jax.sharding.Mesh | None,
     signal: np.ndarray,
     most: int,
+    length: int,
     starts: np.ndarray,
   ) -> np.ndarray:
-    """Logits of the chunks at these frames, `most` or fewer, with context, `[R, chunks, frames, C]`."""
-    length = self.chunk_frames + 2 * self.context_frames
+    """Logits of the chunks at these frames, `most` or fewer, with context, `[R, chunks, length, C]`."""
     # Filled up to a power of two: few programs to compile, and little is computed for nothing.
     size = min(most, data_parallel.in_shares(1 << (len(starts) - 1).bit_length(), mesh))
     padded = np.concatenate([starts, np.full(size - len(starts), starts[0])])

@@ -81,6 +81,35 @@ def test_any_chunk_gives_what_the_whole_gives_if_the_context_reaches_far_enough(
   np.testing.assert_array_equal(found[..., 0], [expected, 2 * expected])
 
 
+def less_mean(time_stride=1):
+  """A network that a chunk filled with zeros would disturb from end to end."""
+
+  def apply(weight, signal):
+    steps = signal.reshape(*signal.shape[:2], -1).mean(axis=-1)
+    return weight * (steps - steps.mean(axis=1, keepdims=True))[..., None]
+
+  return types.SimpleNamespace(
+    extractor=features.SignalFrames(100.0), apply=apply, shapes=[], time_stride=time_stride
+  )
+
+
+@pytest.mark.parametrize("num_samples", [1, 9, 10, 11, 20, 27])
+def test_without_context_nothing_is_filled_with_zeros(num_samples):
+  signal = 5 + random_signal(num_samples)
+  found = Predictor(less_mean(), chunk_frames=10, context_frames=0).logits(np.ones(2), signal)
+  assert found.shape == (2, num_samples, 1)
+  for first in range(0, num_samples, 10):
+    chunk = signal[min(first, max(num_samples - 10, 0)) :][:10]
+    expected = (chunk - chunk.mean())[-len(signal[first : first + 10]) :]
+    np.testing.assert_allclose(found[1, first : first + 10, 0], expected, atol=1e-5)
+
+
+def test_without_context_chunks_stay_on_the_steps_of_a_stride():
+  predictor = Predictor(less_mean(time_stride=4), chunk_frames=10, context_frames=0)
+  assert [predictor._chunks(total)[0] for total in (3, 9, 12, 13)] == [4, 12, 12, 12]
+  assert predictor._chunks(30)[1].tolist() == [0, 12, 20]  # the last one ends at 32
+
+
 def test_too_little_context_shows():
   signal = random_signal(103)
   found = Predictor(moving_sum(3), chunk_frames=10, context_frames=2).logits(np.ones(1), signal)

@@ -136,7 +136,8 @@ def write_onnx(path: str | os.PathLike, trained: Trained, *, overwrite: bool = F
 def whole_signals(trained: Trained) -> Callable[[Array], Array]:
   """Event probabilities of signals of any length: `[B, N]` or `[B, N, channels]` to `[B, T, C]`.
 
-  Chunks are computed one after the other, the batch at once.
+  Chunks are computed one after the other, the batch at once, those of `Predictor`. But every chunk has one
+  length here: without context a signal that is shorter is filled with zeros.
 
   Raises:
     ValueError: a network that listens to recordings at several rates.
@@ -150,11 +151,12 @@ def whole_signals(trained: Trained) -> Callable[[Array], Array]:
     num_chunks = (total + chunks.frames - 1) // chunks.frames
     after = chunks.first + (num_chunks - 1) * chunks.step + chunks.num_samples - num_samples
     signal = jnp.pad(signal, [(0, 0), (-chunks.first, after), (0, 0)])
+    starts = chunks.starts(jnp.arange(num_chunks), total)
 
-    def logits(number: Array) -> Array:
-      return chunks.logits(jax.lax.dynamic_slice_in_dim(signal, number * chunks.step, chunks.num_samples, 1))
+    def logits(start: Array) -> Array:
+      return chunks.logits(jax.lax.dynamic_slice_in_dim(signal, start * chunks.hop, chunks.num_samples, 1))
 
-    joined = chunks.join(jax.lax.map(logits, jnp.arange(num_chunks)))  # [R, B, frames of all chunks, C]
+    joined = chunks.join(jax.lax.map(logits, starts), starts)  # [R, B, frames of all chunks, C]
     return jax.nn.sigmoid(joined).mean(axis=0)[:, :total]
 
   return probabilities
@@ -166,6 +168,7 @@ class _Chunks:
   Attributes:
     frames: frames of a chunk.
     first: first sample of the first chunk with its context, before the recording.
+    hop: samples between frames.
     step: samples between chunks.
     num_samples: samples of a chunk with its context.
   """
@@ -180,7 +183,8 @@ class _Chunks:
     extractor = network.extractor
     self.frames, self.context, self.fades = predictor.chunk_frames, predictor.context_frames, predictor.fades
     self.first, self.num_samples = extractor.sample_range(-self.context, self.frames + 2 * self.context)
-    self.step = extractor.sample_range(self.frames, 1)[0] - extractor.sample_range(0, 1)[0]
+    self.hop = extractor.sample_range(1, 1)[0] - extractor.sample_range(0, 1)[0]
+    self.step = self.frames * self.hop
     self._network, self._variables = network, trained.variables
 
   def logits(self, signal: Array) -> Array:
@@ -191,8 +195,20 @@ class _Chunks:
     found = jnp.stack([self._network.apply(one, signal) for one in variables])
     return found if self.fades else found[:, :, self.context : self.context + self.frames]
 
-  def join(self, chunks: Array) -> Array:
-    """`[chunks, R, B, frames, C] -> [R, B, chunks * frames, C]`."""
+  def starts(self, numbers: Array, total: int) -> Array:
+    """First frame of each chunk; without context the last one ends where the signal does."""
+    starts = numbers * self.frames
+    if self.context:
+      return starts
+    stride = self._network.time_stride
+    return jnp.minimum(starts, jnp.maximum((total + stride - 1) // stride * stride - self.frames, 0))
+
+  def join(self, chunks: Array, starts: Array) -> Array:
+    """`[chunks, R, B, frames, C] -> [R, B, chunks * frames, C]`, each as far as the next one."""
+    if not self.context:
+      at = jnp.arange(self.frames) + (jnp.arange(chunks.shape[0]) * self.frames - starts)[:, None]
+      at = jnp.minimum(at, self.frames - 1)  # beyond the end
+      chunks = jnp.take_along_axis(chunks, at[:, None, None, :, None], axis=3)
     if self.fades:
       weights = jnp.asarray(fade_weights(self.frames, self.context))
       chunks = self._add_up(weights * chunks) / self._add_up(jnp.broadcast_to(weights, chunks.shape))

@@ -69,6 +69,18 @@ def read(path):
     return network, json.loads(file.read(deploy.METADATA_FILE))
 
 
+def test_without_context_the_last_chunk_ends_where_the_signal_does(tmp_path):
+  one = trained(feature_config=SENSOR, **{"predict.chunk_s": 1.0, "predict.context_s": 0.0})
+  deploy.write(tmp_path / "sensor.zip", one)
+  network, _ = read(tmp_path / "sensor.zip")
+  for signal in signals(one.network, (1.0, 2.0, 3.12, 1.01), batch=2):
+    found, wanted = np.asarray(network.call(signal)), expected(detector.Detector(one), signal)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+  (short,) = signals(one.network, (0.5,))
+  filled = np.pad(short, [(0, 0), (0, 50), (0, 0)])
+  np.testing.assert_allclose(network.call(short), np.asarray(network.call(filled))[:, :50], atol=1e-5)
+
+
 def test_probabilities_of_the_detector_at_any_length_and_batch(drums_zip):
   found_by, one, path = drums_zip
   network, _ = read(path)

@@ -32,6 +32,7 @@ def make(
   size: str = "cpu",
   splits: Sequence[int] = tuple(range(1, golfdb.NUM_FOLDS + 1)),
   noise_frames: Sequence[int] = NOISE_FRAMES,
+  weights: str = "",
 ) -> str:
   """Trains what is missing of S Table 1 and writes it with its figures.
 
@@ -46,15 +47,23 @@ def make(
     size: of the network.
     splits: which of the four are tested.
     noise_frames: the columns.
+    weights: file of ImageNet weights for the paper's size; none to begin at random.
 
   Returns:
     The table.
+
+  Raises:
+    ValueError: a column that the paper's table does not have.
   """
+  unknown = sorted(set(noise_frames) - set(NOISE_FRAMES))
+  if unknown:
+    raise ValueError(f"noise_frames has {unknown[0]}; expected some of {', '.join(map(str, NOISE_FRAMES))}")
   source = "golfdb" if has_clips(data_dir) else "rendered"
   configs = {
     (loss, level, split, seed): cells.prepare(
       golf.get_config(
-        f"{source},loss={loss},noise_frames={level},split={split},seed={seed},size={size},data_dir={data_dir}"
+        f"{source},loss={loss},noise_frames={level},split={split},seed={seed},size={size},data_dir={data_dir},"
+        f"weights={weights}"
       ),
       num_steps,
     )

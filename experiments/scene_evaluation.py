@@ -54,12 +54,15 @@ def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
   for seed, variables, calibration in trained.replicas:
     offset_px = sees_off_px(network, variables, parts["validation"])
     centres = scenes.path.centres + offset_px
-    found = [
+    decoded = [
       to_objects(*decoder(probs, calibration), centres) for probs in probabilities(network, variables, scenes)
     ]
+    found = [scene_scores.without_doubles(*one, within=WITHIN_PX) for one in decoded]
+    as_decoded = scene_scores.score([objects for objects, _ in decoded], true, within=WITHIN_PX)
     accuracy = scene_scores.single_accuracy(probabilities(network, variables, alone), alone.digits.labels)
     replicas.append(
       scene_scores.score(found, true, within=WITHIN_PX)
+      | {f"{key}/with_doubles": as_decoded[key] for key in ("counts_exact", "stray")}
       | {"single_accuracy": accuracy, "seed": seed}
       | {f"sees_off_px/{axis}": float(offset) for axis, offset in zip("yx", offset_px, strict=True)}
     )
@@ -149,12 +152,16 @@ def accuracy_alone(trained: Trained, replica: tuple) -> float:
 
 def to_objects(
   times_s: Mapping[str, np.ndarray], confidence: Mapping[str, np.ndarray], centres: np.ndarray
-) -> Objects:
-  """Events along the curve as digits on the canvas, given the centre of what each place sees, `[T, 2]`."""
+) -> tuple[Objects, np.ndarray]:
+  """Events along the curve as digits on the canvas, given the centre of what each place sees, `[T, 2]`.
+
+  Returns:
+    The digits, and the confidence of each.
+  """
   places = np.concatenate([centres[np.round(times).astype(int)] for times in times_s.values()])
   labels = np.concatenate([np.full(len(times), int(name)) for name, times in times_s.items()])
   sure = np.concatenate([confidence[name] for name in times_s])
-  return scene_scores.without_doubles(Objects(places, labels), sure, within=WITHIN_PX)
+  return Objects(places, labels), sure
 
 
 def true_objects(scenes: DigitScenes, number: int) -> Objects:

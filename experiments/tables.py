@@ -55,6 +55,9 @@ _SPLITS = flags.DEFINE_list(
   "splits", None, "Which test splits of golf and golf_tuning, 1 to 4; none for all."
 )
 _ROWS = flags.DEFINE_list("rows", None, "Which rows of golf_tuning; none for all.")
+_WEIGHTS = flags.DEFINE_string(
+  "weights", None, "File of ImageNet weights for golf with --size=paper; none to begin at random."
+)
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per cell.", lower_bound=1)
 _JOBS = flags.DEFINE_integer(
   "jobs", 1, "Trainings at a time; small networks gain from one per core.", lower_bound=1
@@ -79,6 +82,8 @@ def main(argv: list[str]) -> None:
       raise app.UsageError(f"--{flag.name}: expected none, as --table={_TABLE.value} has none")
   if _ROWS.value and _TABLE.value != "golf_tuning":
     raise app.UsageError(f"--rows: expected none, as --table={_TABLE.value} has one set of them")
+  if _WEIGHTS.value and (_TABLE.value, _SIZE.value) != ("golf", "paper"):
+    raise app.UsageError("--weights: expected none but for --table=golf --size=paper")
   if _TASKS.value and _TABLE.value != "noise_board":
     raise app.UsageError(f"--tasks: expected none, as --table={_TABLE.value} has one")
   if _DATA_DIR.value is None and _TABLE.value != "noise_board":
@@ -88,6 +93,8 @@ def main(argv: list[str]) -> None:
       make = functools.partial(make, only=_TASKS.value)
     if _ROWS.value:
       make = functools.partial(make, rows=_ROWS.value)
+    if _WEIGHTS.value:
+      make = functools.partial(make, weights=_WEIGHTS.value)
     if _SPLITS.value:
       make = functools.partial(make, splits=[int(split) for split in _SPLITS.value])
     if _NOISE_FRAMES.value:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import os
 import pathlib
+import pickle
 import re
 
 from flax import nnx
@@ -28,6 +29,20 @@ _PARTS = ("expand", "depthwise", "project")
 _TORCH_BLOCK = {3: _PARTS, 2: _PARTS[1:]}
 
 
+def convention(path: str | os.PathLike) -> str:
+  """Whose weights a file has, by its name: "torch" or "keras".
+
+  Raises:
+    ValueError: a file of another kind.
+  """
+  suffix = pathlib.Path(path).suffix
+  if suffix in (".pth", ".pt", ".tar"):
+    return "torch"
+  if suffix in (".h5", ".hdf5"):
+    return "keras"
+  raise ValueError(f"{path}: expected a file of torch (.pth, .pt, .pth.tar) or of Keras (.h5, .hdf5)")
+
+
 def read(path: str | os.PathLike) -> dict[Path, np.ndarray]:
   """Arrays of all stages, by their path in the encoder, such as `("stages", 3, "expand", "conv", "kernel")`.
 
@@ -39,12 +54,7 @@ def read(path: str | os.PathLike) -> dict[Path, np.ndarray]:
   path = pathlib.Path(path)
   if not path.exists():
     raise FileNotFoundError(f"{path}: no such file; expected weights of MobileNetV2")
-  if path.suffix in (".h5", ".hdf5"):
-    found = _from_keras(_read_h5(path))
-  elif path.suffix in (".pth", ".pt", ".tar"):
-    found = _from_torch(_read_torch(path))
-  else:
-    raise ValueError(f"{path}: expected a file of torch (.pth, .pt, .pth.tar) or of Keras (.h5)")
+  found = _from_keras(_read_h5(path)) if convention(path) == "keras" else _from_torch(_read_torch(path))
   stages = {key[1] for key in found}
   if stages != set(range(NUM_STAGES)):
     raise ValueError(f"{path}: has stages {sorted(stages)}; expected 0 to {NUM_STAGES - 1} of MobileNetV2")
@@ -85,9 +95,20 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
   except ImportError as error:
     raise ImportError(f"{path}: is read with torch: pip install torch") from error
 
-  saved = torch.load(path, map_location="cpu", weights_only=True)
-  saved = saved.get("state_dict", saved)
-  return {name.removeprefix("module."): tensor.numpy() for name, tensor in saved.items() if tensor.ndim}
+  try:
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+  except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    raise ValueError(f"{path}: {error}; expected a file of torch") from error
+  named = saved
+  for key in ("state_dict", "model_state_dict"):
+    named = named.get(key, named) if isinstance(named, Mapping) else named
+  if not isinstance(named, Mapping) or not all(map(torch.is_tensor, named.values())):
+    raise ValueError(f"{path}: holds {_outline(saved)}; expected arrays by name, or a state_dict of them")
+  return {name.removeprefix("module."): tensor.numpy() for name, tensor in named.items() if tensor.ndim}
+
+
+def _outline(saved: object) -> str:
+  return f"a mapping of {', '.join(map(str, saved))}" if isinstance(saved, Mapping) else type(saved).__name__
 
 
 def _from_torch(arrays: Mapping[str, np.ndarray]) -> dict[Path, np.ndarray]:
@@ -130,8 +151,11 @@ def _read_h5(path: pathlib.Path) -> dict[str, np.ndarray]:
       layer, variable = name.split("/")[-2:]
       found[f"{layer}/{variable.split(':')[0]}"] = np.asarray(item)
 
-  with h5py.File(path) as file:
-    file.visititems(visit)
+  try:
+    with h5py.File(path) as file:
+      file.visititems(visit)
+  except OSError as error:
+    raise ValueError(f"{path}: {error}; expected a file of HDF5") from error
   return found
 
 

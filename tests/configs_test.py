@@ -11,13 +11,24 @@ from absl import flags
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict, config_flags
+import numpy as np
 import pytest
 
 from configs import common
 from configs.misaligned import ecg as misaligned_ecg
 from configs.misaligned import golf
 from configs.weak import drums, ecg
-from softloc_jax import augment, evaluation, input_pipeline, models, objective, predict, recipes, train_step
+from softloc_jax import (
+  augment,
+  evaluation,
+  features,
+  input_pipeline,
+  models,
+  objective,
+  predict,
+  recipes,
+  train_step,
+)
 from softloc_jax.network import Network
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -236,6 +247,18 @@ def test_golf_losses_share_everything_else():
     ValueError, match=r"config argument size=tiny: expected one of cpu, paper, paper_causal"
   ):
     golf.get_config("rendered,size=tiny")
+
+
+def test_golf_of_the_papers_size_sees_pixels_as_its_weights_do():
+  for name, convention in (("w.h5", "keras"), ("w.hdf5", "keras"), ("w.pth.tar", "torch")):
+    config = golf.get_config(f"golfdb,size=paper,weights={name}")
+    assert config.model.convention == convention and config.model.frozen_stages == 10
+    pixels = features.from_config(config.features)(np.full((1, 160 * 160 * 3), 255, np.uint8))
+    assert (float(pixels.max()) == 1) == (convention == "keras")
+  loss = config.loss  # 12.5 : .11, once counting has come in (S appendix A)
+  assert loss.smoothing_weight * (1 - loss.alpha_high) / loss.alpha_high == 114 and loss.alpha_low == 0
+  with pytest.raises(ValueError, match=r"w.npz: expected a file of torch"):
+    golf.get_config("golfdb,size=paper,weights=w.npz")
 
 
 def test_ecg_folds_test_each_record_once_and_keep_splits_apart():

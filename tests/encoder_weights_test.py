@@ -111,6 +111,9 @@ def test_weights_that_do_not_fit(tmp_path, arrays):
     encoder_weights.read(_empty(tmp_path / "none.h5"))
   with pytest.raises(FileNotFoundError, match=r"gone.pth: no such file"):
     encoder_weights.read(tmp_path / "gone.pth")
+  (tmp_path / "broken.h5").write_bytes(b"not this")
+  with pytest.raises(ValueError, match=r"broken.h5: .*; expected a file of HDF5"):
+    encoder_weights.read(tmp_path / "broken.h5")
   (tmp_path / "weights.txt").write_text("")
   with pytest.raises(ValueError, match=r"weights.txt: expected a file of torch"):
     encoder_weights.read(tmp_path / "weights.txt")
@@ -121,3 +124,30 @@ def _empty(path):
 
   with h5py.File(path, "w"):
     return path
+
+
+@pytest.mark.parametrize(
+  ("saved", "message"),
+  [
+    ([1.0], r"w.pth: holds list; expected arrays by name, or a state_dict of them"),
+    ({"epoch": 3}, r"w.pth: holds a mapping of epoch; expected arrays by name"),
+    ({"model_state_dict": {"other.0.weight": 1}}, r"holds a mapping of model_state_dict; expected"),
+  ],
+)
+def test_files_of_torch_without_weights(tmp_path, saved, message):
+  torch = pytest.importorskip("torch")
+  torch.save(saved, tmp_path / "w.pth")
+  with pytest.raises(ValueError, match=message):
+    encoder_weights.read(tmp_path / "w.pth")
+  (tmp_path / "w.pth").write_bytes(b"not this")
+  with pytest.raises(ValueError, match=r"w.pth: .*; expected a file of torch"):
+    encoder_weights.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", None])
+def test_checkpoints_of_torch_under_either_name(tmp_path, key):
+  torch = pytest.importorskip("torch")
+  model = torch_mobilenet.make(WIDTH)
+  saved = model.state_dict() if key is None else {key: model.state_dict(), "epoch": 3}
+  torch.save(saved, tmp_path / "w.pth")
+  assert ("stages", 0, "conv", "kernel") in encoder_weights.read(tmp_path / "w.pth")

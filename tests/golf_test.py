@@ -1,5 +1,6 @@
 """Golf swings from a folder in GolfDB's layout to scores, tables and contact sheets."""
 
+import pathlib
 import shutil
 
 from click.testing import CliRunner
@@ -232,6 +233,8 @@ def test_the_table_has_every_mean_in_its_place():
   assert "| CE | 80.5 ± 0.7 | 84.5 ± 0.7 | 72.5 ± 0.7 | 76.5 ± 0.7 |" in text
   one_split = {cell: one for cell, one in results.items() if cell[2] == 1}
   assert "test split |" not in golf_table.markdown(one_split, "rendered", 2.5)
+  with pytest.raises(ValueError, match="noise_frames has 6; expected some of 0, 1, 2, 3, 4"):
+    golf_table.make("nowhere", pathlib.Path("nowhere"), 1, 1, None, noise_frames=(0, 6))
   figure = golf_table.noise_figure(results)
   assert len(figure.axes) == 1
 

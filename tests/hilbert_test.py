@@ -59,7 +59,7 @@ def test_a_power_of_two_gives_hilberts_own_curve(order):
 
 
 def test_what_is_near_on_the_curve_is_near_in_the_image():
-  # Within 16 steps a Hilbert curve stays within 6 cells, row by row one gets 16 away.
+  # Within 16 steps a Hilbert curve stays within 8 cells, row by row one gets 16 away.
   hilbert_cells, rows = hilbert.hilbert(32, 32), hilbert.boustrophedon(32, 32)
   far = [np.abs(cells[16:] - cells[:-16]).max() for cells in (hilbert_cells, rows)]
   assert far[0] <= 8 < far[1] == 16

@@ -15,7 +15,7 @@ clips, or the videos that they are cut from (see `softloc_jax.data.golfdb` for t
 from ml_collections import ConfigDict
 
 from configs import common
-from softloc_jax import recipes
+from softloc_jax import encoder_weights, recipes
 from softloc_jax.data.golfdb import CLASSES
 
 VARIANTS = ("rendered", "golfdb")
@@ -90,7 +90,7 @@ def _data(args, side: int) -> ConfigDict:
 
 
 def _set_loss(config: ConfigDict, name: str, *, softness_s: float) -> None:
-  """The three rows of S Table 1."""
+  """The three rows of S Table 1; SoftLoc's weights are the small network's."""
   config.loss = ConfigDict(
     {
       "softmax_cross_entropy": {"event_weight": 1 / 8, "no_event_weight": 1 / 35},
@@ -139,7 +139,7 @@ def _set_paper(config: ConfigDict, args, side: int) -> None:
       "conv_layers": "mobilenet_v2",
       "width": 1.0,
       "frozen_stages": 10 if args.weights else 0,
-      "convention": "keras" if args.weights.endswith(".h5") else "torch",
+      "convention": encoder_weights.convention(args.weights) if args.weights else "torch",
       "recurrent": "lstm",
       "recurrent_units": 256,
       "bidirectional": args.size == "paper",
@@ -147,6 +147,11 @@ def _set_paper(config: ConfigDict, args, side: int) -> None:
     }
   )
   config.encoder_weights = args.weights
+  if config.model.convention == "keras":  # whose weights are for frames between -1 and 1
+    config.features.mean = config.features.std = (0.5, 0.5, 0.5)
+  if args.loss == "softloc":  # smoothing alone at first; in the end 114 to 1, as by the authors
+    config.loss.update({"smoothing_weight": 114.0, "alpha_low": 0.0, "alpha_high": 0.5})
+    config.loss.update({"ramp_start": 0.7, "ramp_end": 0.9})
   config.augment = ConfigDict({"flip": {}, "warp": {"rotation_deg": 5.0, "shear_deg": 5.0}})
   config.batch_size, config.num_steps, config.eval_every = 22, 10_000, 1000
   config.optimizer = ConfigDict(

@@ -8,6 +8,7 @@ So an event at second `t` is a digit whose centre lies in the t-th block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from softloc_jax.hilbert import WindowPath, block_path
 # Placements that are drawn at a time, each time twice as many, until there is one where no two digits
 # overlap. Of two digits on 96 x 96 pixels 59 % are such, of five one in 600.
 _FIRST_DRAWS, _ROUNDS = 8, 13
+# Placements without overlap among all those, so that one is always found.
+_FEWEST_EXPECTED = 30
 # More could turn a digit into another, or inside out.
 MOST_DISTORTION = 0.2
 
@@ -41,7 +44,8 @@ class DigitScenes(Sequence[Recording]):
     distortion: how much every digit is turned, sheared and stretched, see `distorted`; 0 leaves it as it is.
 
   Raises:
-    ValueError: an unknown split, a number out of range, or more digits than can be placed.
+    ValueError: an unknown split, a number out of range, or more digits than random placements hold without
+      overlap (on 96 x 96 pixels more than five).
   """
 
   def __init__(
@@ -67,9 +71,10 @@ class DigitScenes(Sequence[Recording]):
       raise ValueError(f"min_digits is {min_digits} and max_digits {max_digits}; expected 0 <= min <= max")
     if not 0 <= distortion <= MOST_DISTORTION:
       raise ValueError(f"distortion is {distortion}; expected 0 to {MOST_DISTORTION}")
-    if min(canvas_size) < SIDE or max_digits > np.prod([side // SIDE for side in canvas_size]):
+    if min(canvas_size) < SIDE or not _can_be_placed(max_digits, tuple(canvas_size)):
       raise ValueError(
-        f"canvas_size is {tuple(canvas_size)}; expected room for {max_digits} digits of {SIDE} pixels"
+        f"canvas_size is {tuple(canvas_size)}; expected room for {max_digits} digits of {SIDE} pixels at"
+        f" random"
       )
     self.split, self.digits, self.seed, self._in_order = split, digits, seed, in_order
     self._distortion = distortion
@@ -130,14 +135,30 @@ def place(rng: np.random.Generator, number: int, canvas_size: tuple[int, int]) -
   Raises:
     ValueError: there seems to be no such placement.
   """
-  most = np.array(canvas_size) - SIDE
   for drawn in range(_ROUNDS):
-    corners = rng.integers(0, most + 1, (_FIRST_DRAWS * 2**drawn, number, 2))
-    apart = np.abs(corners[:, :, None] - corners[:, None]).max(axis=-1) >= SIDE
-    valid = np.flatnonzero((apart | np.eye(number, dtype=bool)).all(axis=(1, 2)))
-    if len(valid):
-      return corners[valid[0]]
+    corners, valid = _placements(rng, _FIRST_DRAWS * 2**drawn, number, canvas_size)
+    if valid.any():
+      return corners[valid.argmax()]
   raise ValueError(f"{number} digits on {tuple(canvas_size)} pixels: no placement without overlap was found")
+
+
+def _placements(
+  rng: np.random.Generator, draws: int, number: int, canvas_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Corners of digits anywhere, `[draws, number, 2]`, and whether none of them overlap, `[draws]`."""
+  corners = rng.integers(0, np.array(canvas_size) - SIDE + 1, (draws, number, 2))
+  apart = np.abs(corners[:, :, None] - corners[:, None]).max(axis=-1) >= SIDE
+  return corners, (apart | np.eye(number, dtype=bool)).all(axis=(1, 2))
+
+
+@functools.cache
+def _can_be_placed(number: int, canvas_size: tuple[int, int]) -> bool:
+  """Whether drawing placements until no digits overlap is sure to end."""
+  if number > np.prod([side // SIDE for side in canvas_size]):
+    return False
+  draws = min(8192, 2**22 // max(number, 1) ** 2)
+  _, valid = _placements(np.random.default_rng(0), draws, number, canvas_size)
+  return valid.mean() * _FIRST_DRAWS * (2**_ROUNDS - 1) >= _FEWEST_EXPECTED
 
 
 def distorted(rng: np.random.Generator, image: np.ndarray, amount: float) -> np.ndarray:

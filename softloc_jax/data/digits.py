@@ -12,6 +12,7 @@ import os
 import pathlib
 import struct
 from typing import NamedTuple
+import zlib
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
   try:
     data = path.read_bytes()
     data = gzip.decompress(data) if path.suffix == ".gz" else data
-  except (gzip.BadGzipFile, EOFError) as error:
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
     raise ValueError(f"{path}: {error}; expected a gzip file") from error
   if len(data) < 4 or data[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
     raise ValueError(f"{path}: starts with {data[:4]!r}; expected an IDX file of unsigned bytes")

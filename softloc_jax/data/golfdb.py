@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 import dataclasses
 import hashlib
+import logging
 import os
 import pathlib
 import re
@@ -30,6 +31,7 @@ CLASSES = (
 NUM_FOLDS = 4
 SIDE = 160  # of a clip, in pixels
 CLIPS_FOLDER, RAW_FOLDER = f"videos_{SIDE}", "videos"
+RAW_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 _FIELDS = ("id", "youtube_id", "player", "sex", "club", "view", "slow", "events", "bbox", "split")
 
 
@@ -135,15 +137,18 @@ def _swing(path: pathlib.Path, number: int, row: dict) -> Swing:
 
 
 def find(data_dir: str | os.PathLike) -> list[Swing]:
-  """Swings whose clip, or the video to cut it from, is there, sorted by id.
+  """Swings whose clip, or the video to cut it from, is there, sorted by id; says how many are not.
 
   Raises:
     FileNotFoundError: no annotations, or not a single clip or video.
-    ValueError: see `annotations`; a clip that belongs to no annotation.
+    ValueError: see `annotations`; a clip that belongs to no annotation, or two files of one video.
   """
   folder = pathlib.Path(data_dir)
   clips = {_number(path): path for path in sorted((folder / CLIPS_FOLDER).glob("*.mp4"))}
-  raw = {path.stem: path for path in sorted((folder / RAW_FOLDER).glob("*")) if path.is_file()}
+  raw: dict[str, pathlib.Path] = {}
+  for path in sorted((folder / RAW_FOLDER).glob("*")):
+    if path.suffix.lower() in RAW_SUFFIXES and raw.setdefault(path.stem, path) != path:
+      raise ValueError(f"{path}: there is {raw[path.stem].name} too; expected one file of a video")
   swings = annotations(folder)
   unknown = sorted(set(clips) - {one.id for one in swings})
   if unknown:
@@ -157,6 +162,8 @@ def find(data_dir: str | os.PathLike) -> list[Swing]:
     raise FileNotFoundError(
       f"{folder}: no clip {CLIPS_FOLDER}/<id>.mp4 and no video {RAW_FOLDER}/<youtube_id>.*; expected some"
     )
+  if len(found) < len(swings):
+    logging.warning("%s: %d of %d annotated swings have a clip or video", folder, len(found), len(swings))
   return sorted(found, key=lambda one: one.id)
 
 
@@ -195,7 +202,8 @@ def problem(swing: Swing) -> str:
 
   Annotations are by frame. A clip that was converted to another rate, or lost frames, has other numbers of
   frames; one whose frames are not equally far apart, or are at another rate than those of the video it was
-  cut from, has been tampered with in time.
+  cut from, has been tampered with in time. Of a video without its clip only too few frames show: what rate it
+  had when it was annotated, nobody wrote down.
   """
   try:
     info = video_files.probe(swing.clip or swing.raw)

@@ -48,10 +48,10 @@ def digit_scenes(config: Any) -> BySplit:
     raise ValueError(f"data.source is {config.source!r}; expected one of {', '.join(sources)}")
   known, sizes = sources[config.source]("train"), {split: config[f"num_{split}"] for split in SPLITS}
   # The last digits of the training set are for the thresholds.
-  held_out = len(known.labels) - min(len(known.labels) // 6, 10_000)
+  learned = len(known.labels) - min(len(known.labels) // 6, 10_000)
   parts = {
-    "train": digits.Digits(known.images[:held_out], known.labels[:held_out]),
-    "validation": digits.Digits(known.images[held_out:], known.labels[held_out:]),
+    "train": digits.Digits(known.images[:learned], known.labels[:learned]),
+    "validation": digits.Digits(known.images[learned:], known.labels[learned:]),
     "test": sources[config.source]("test"),
   }
   names = ("canvas_size", "stride", "curve", "min_digits", "max_digits", "seed")
@@ -220,6 +220,11 @@ def _golf(config: Any, options: Mapping[str, Any]) -> BySplit:
   by_id = {one.id: one for one in recordings}
   known = [one for one in swings.annotations(config.data_dir) if one.id in by_id]
   by_split = swings.folds(known, config.test_split, held_out=config.held_out)
+  for split, members in by_split.items():
+    if not members:
+      raise ValueError(
+        f"{config.data_dir}: no clip of the {split} swings of test_split {config.test_split}; expected some"
+      )
   return {split: [by_id[one.id] for one in members] for split, members in by_split.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 import dataclasses
 import fractions
+import functools
 import os
 import pathlib
 from typing import Any
@@ -43,6 +44,16 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     FileNotFoundError: no such file.
     ValueError: a file that holds no video, or not a single frame.
   """
+  path = pathlib.Path(path)
+  if not path.exists():
+    raise FileNotFoundError(f"{path}: no such file; expected a video")
+  found = path.stat()
+  return _probe(path.resolve(), found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=4096)  # many clips may be cut from one long video
+def _probe(path: pathlib.Path, mtime_ns: int, size: int) -> VideoInfo:
+  del mtime_ns, size  # another file, if they differ
   times_s, size, rate_hz = [], (0, 0), 0.0
   for frame, header_rate_hz in _decoded(path):
     times_s.append(frame.time)

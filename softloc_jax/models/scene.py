@@ -118,7 +118,8 @@ def _pool(x: Array, stride: int, dilation: int, padding: str) -> Array:
   if padding == "SAME":
     x = jnp.pad(x, ((0, 0), (0, dilation), (0, dilation), (0, 0)))  # after a ReLU nothing is below 0
   x = jnp.maximum(x[:, :-dilation], x[:, dilation:])
-  return jnp.maximum(x[:, :, :-dilation], x[:, :, dilation:])
+  x = jnp.maximum(x[:, :, :-dilation], x[:, :, dilation:])
+  return x[:, ::stride, ::stride]
 
 
 class SceneNet(nnx.Module):

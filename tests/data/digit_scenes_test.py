@@ -78,6 +78,14 @@ def test_placements_are_uniform():
   np.testing.assert_allclose(np.bincount(gaps - 28) / 3000, [3 / 6, 2 / 6, 1 / 6], atol=0.03)
 
 
+def test_more_digits_have_room_on_a_larger_canvas(embedded):
+  made = scenes(embedded, canvas_size=(128, 128), min_digits=6, max_digits=6, num_recordings=30)
+  for index in range(30):
+    _, corners, _ = made.scene(index)
+    apart = np.abs(corners[:, None] - corners).max(axis=-1)
+    assert (apart + 28 * np.eye(6) >= 28).all()
+
+
 def test_distortion_changes_how_digits_look_and_nothing_else(embedded):
   plain, made = scenes(embedded), scenes(embedded, distortion=0.1)
   for index in range(20):
@@ -142,6 +150,7 @@ def test_the_signal_is_the_canvas_along_the_curve(kind):
   [
     ({"num_recordings": 0}, "num_recordings is 0 and seed 0; expected at least 1 and 0"),
     ({"min_digits": 4, "max_digits": 2}, "min_digits is 4 and max_digits 2; expected 0 <= min <= max"),
+    ({"max_digits": 6}, r"canvas_size is \(96, 96\); expected room for 6 digits of 28 pixels at random"),
     ({"max_digits": 10}, r"canvas_size is \(96, 96\); expected room for 10 digits of 28 pixels"),
     ({"canvas_size": (20, 96)}, r"canvas_size is \(20, 96\); expected room"),
     ({"canvas_size": (100, 96)}, r"canvas_size is \(100, 96\); expected whole numbers of strides, 8 pixels"),

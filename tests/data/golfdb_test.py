@@ -90,6 +90,22 @@ def test_all_clips_that_do_not_fit_are_listed(folder):
     golfdb.read(swings[0])
 
 
+def test_says_how_many_swings_have_no_clip(folder, caplog):
+  golfdb.find(folder)
+  assert f"{folder}: 3 of 6 annotated swings have a clip or video" in caplog.text
+
+
+def test_one_video_file_of_each_swing(tmp_path):
+  small_golf.write_mat(tmp_path)
+  (tmp_path / golfdb.RAW_FOLDER).mkdir()
+  for name in ("aaa.MP4", "aaa.webp", "aaa.info.json"):  # with its thumbnail, as downloaders leave it
+    (tmp_path / golfdb.RAW_FOLDER / name).write_bytes(b"")
+  assert golfdb.find(tmp_path)[0].raw.name == "aaa.MP4"
+  (tmp_path / golfdb.RAW_FOLDER / "aaa.mkv").write_bytes(b"")
+  with pytest.raises(ValueError, match=r"aaa.mkv: there is aaa.MP4 too; expected one file of a video"):
+    golfdb.find(tmp_path)
+
+
 def test_a_clip_of_uneven_frames_is_refused(folder):
   import av
 

@@ -29,6 +29,7 @@ def image(height=40, width=48, seed=0):
     ((4, "pool", 5, "pool"), 4, 12),
     ((4, "pool", 5, "pool", 6, "pool"), 2, 22),  # dilated after the first maximum
     ((4, (3, 2, 5), "pool", 6), 1, 15),  # no stride at all: dilated all along
+    (("pool", (3, 3, 5), "pool", 6), 4, 36),  # a maximum that halves once more, on a dilated grid
   ],
 )
 def test_the_image_once_is_every_window_by_itself(conv_layers, stride, window):

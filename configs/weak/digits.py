@@ -8,8 +8,8 @@ places, 8 pixels apart; "time" in what is written is the number of the place.
 
   python -m experiments.train --config=configs/weak/digits.py:mnist,data_dir=PATH --workdir=DIR
 
-`size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU). Digits that are learned from are
-turned, sheared and stretched a little; `--config.data.distortion=0` leaves them as they are.
+`size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU). Digits that are learned from
+are turned, sheared and stretched a little; `--config.data.distortion=0` leaves them as they are.
 
 With `alone=True` each digit has a canvas of its own, a single place: its count is its label, and the same
 convolutions learn with full supervision. That is the classifier to compare with.

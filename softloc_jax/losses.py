@@ -5,7 +5,8 @@
 `where` is `[..., T]`, True where a frame is real. Frame losses are summed over time,
 so that a term does not change weight with the length of the window, and reduced over
 batch and class by `reduce_fn`; `reduce_fn=None` keeps one value per sequence and class,
-`[..., C]`. A sequence without a real frame contributes 0 and a zero gradient.
+`[..., C]`. A sequence without a real frame contributes 0 and a zero gradient. Arrays of any
+other shape raise a `ValueError`: broadcast, they would give another loss.
 
 Logits may be of any finite size and any float type: everything is computed in float32 or
 better from the logits themselves, and no epsilon is added inside a logarithm. Arrays
@@ -57,6 +58,7 @@ def count_nll(
   Array(0.9808, dtype=float32)
   """
   logits, where = _prepare(logits, where)
+  counts = _checked("counts", jnp.asarray(counts), _shape_of_counts(logits))
   log_prob = poisson_binomial.log_prob(
     jnp.moveaxis(logits, -1, -2), counts, where=where[..., None, :], max_count=max_count, method=method
   )
@@ -89,7 +91,8 @@ def count_interval_nll(
   Array(0.1335, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  low, high = jnp.moveaxis(jnp.asarray(intervals), -1, 0)
+  intervals = _checked("intervals", jnp.asarray(intervals), (*_shape_of_counts(logits), 2))
+  low, high = jnp.moveaxis(intervals, -1, 0)
   log_prob = poisson_binomial.log_interval_prob(
     jnp.moveaxis(logits, -1, -2), low, high, where=where[..., None, :], max_count=max_count
   )
@@ -117,7 +120,7 @@ def soft_localization(
   Array(0.2821, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  difference = jax.nn.sigmoid(logits) - jnp.asarray(labels, logits.dtype)
+  difference = jax.nn.sigmoid(logits) - _labels(labels, logits)
   difference = jnp.where(where[..., None], difference, 0.0)
   # Smoothing is linear: the difference is smoothed once instead of each side.
   return _sum_time(jnp.square(smoothing.gaussian_smooth(difference, softness)), where, reduce_fn)
@@ -157,7 +160,7 @@ def softloc(
   True
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.asarray(labels, logits.dtype)
+  labels = _labels(labels, logits)
   if counts is None:
     counts = jnp.round(jnp.sum(labels, axis=-2, where=where[..., None]))
   smooth = soft_localization(logits, labels, softness=softness, where=where, reduce_fn=None)
@@ -208,7 +211,7 @@ def one_sided_smoothing(
   Array(0.2821, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.where(where[..., None], jnp.asarray(labels, logits.dtype), 0.0)
+  labels = jnp.where(where[..., None], _labels(labels, logits), 0.0)
   target = smoothing.gaussian_smooth(labels, softness)
   return _sum_time(jnp.square(jax.nn.sigmoid(logits) - target), where, reduce_fn)
 
@@ -234,7 +237,7 @@ def cross_entropy(
   Array(2.7726, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.asarray(labels, logits.dtype)
+  labels = _labels(labels, logits)
   event, no_event = jax.nn.softplus(-logits), jax.nn.softplus(logits)
   weighted = jnp.asarray(positive_weight, logits.dtype) * labels
   return _sum_time(weighted * event + (1 - labels) * no_event, where, reduce_fn)
@@ -265,11 +268,12 @@ def softmax_cross_entropy(
   """
   logits, where = _prepare(logits, where)
   labels = jnp.asarray(labels, logits.dtype)
-  if logits.shape[-1] != labels.shape[-1] + 1:
+  if labels.ndim and logits.shape[-1] != labels.shape[-1] + 1:
     raise ValueError(
       f"logits have {logits.shape[-1]} classes and labels {labels.shape[-1]}; "
       "expected one more logit, for no event"
     )
+  _checked("labels", labels, (*logits.shape[:-1], logits.shape[-1] - 1))
   none = jnp.maximum(1 - jnp.sum(labels, axis=-1, keepdims=True), 0)
   target = jnp.concatenate([labels, none], axis=-1)
   weights = 1.0 if class_weights is None else jnp.asarray(class_weights, logits.dtype)
@@ -298,7 +302,7 @@ def widened_cross_entropy(
   Array(0.001, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.where(where[..., None], jnp.asarray(labels, logits.dtype), 0.0)
+  labels = jnp.where(where[..., None], _labels(labels, logits), 0.0)
   return cross_entropy(logits, _max_pool(labels, width), where=where, reduce_fn=reduce_fn)
 
 
@@ -328,7 +332,7 @@ def soft_bootstrap(
   Array(2.7726, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  target = beta * jnp.asarray(labels, logits.dtype) + (1 - beta) * jax.nn.sigmoid(logits)
+  target = beta * _labels(labels, logits) + (1 - beta) * jax.nn.sigmoid(logits)
   return cross_entropy(logits, target, where=where, reduce_fn=reduce_fn)
 
 
@@ -358,7 +362,7 @@ def focal(
   Array(0.6931, dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.asarray(labels, logits.dtype)
+  labels = _labels(labels, logits)
   return _sum_time(optax.sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=gamma), where, reduce_fn)
 
 
@@ -394,7 +398,7 @@ def shift_tolerant(
   Array(0., dtype=float32)
   """
   logits, where = _prepare(logits, where)
-  labels = jnp.where(where[..., None], jnp.asarray(labels, logits.dtype), 0.0)
+  labels = jnp.where(where[..., None], _labels(labels, logits), 0.0)
   lowest = jnp.finfo(logits.dtype).min
   pooled = _max_pool(jnp.where(where[..., None], logits, lowest), tolerance)
   near = _max_pool(labels, 2 * tolerance)
@@ -409,10 +413,27 @@ def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:
   Masked logits become 0, which keeps padding (whatever it holds) out of values and gradients.
   """
   logits = jnp.asarray(logits)
+  if logits.ndim < 2:
+    raise ValueError(f"logits have shape {logits.shape}; expected [..., T, C], time and class last")
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-  where = jnp.ones((), bool) if where is None else jnp.asarray(where, bool)
-  where = jnp.broadcast_to(where, logits.shape[:-1])
+  where = jnp.ones(logits.shape[:-1], bool) if where is None else jnp.asarray(where, bool)
+  _checked("where", where, logits.shape[:-1])
   return jnp.where(where[..., None], logits, 0.0), where
+
+
+def _labels(labels: ArrayLike, logits: Array) -> Array:
+  return _checked("labels", jnp.asarray(labels, logits.dtype), logits.shape)
+
+
+def _shape_of_counts(logits: Array) -> tuple[int, ...]:
+  return (*logits.shape[:-2], logits.shape[-1])
+
+
+def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+  """The array, which has to have this shape."""
+  if array.shape != tuple(shape):
+    raise ValueError(f"{name} has shape {array.shape}; expected {tuple(shape)}, as logits have it")
+  return array
 
 
 def _reduce(per_sequence: Array, where: Array, reduce_fn: ReduceFn) -> Array:
@@ -428,6 +449,8 @@ def _sum_time(per_frame: Array, where: Array, reduce_fn: ReduceFn) -> Array:
 
 def _max_pool(values: Array, radius: int) -> Array:
   """Largest value within `radius` frames, along time of `[..., T, C]`."""
+  if radius < 0:
+    raise ValueError(f"the width or tolerance is {radius} frames; expected 0 or more")
   ndim = values.ndim
   window = [1] * ndim
   window[-2] = 2 * radius + 1

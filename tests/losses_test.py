@@ -364,6 +364,29 @@ def test_classes_do_not_touch_each_other(name):
 
 
 @every_loss
+def test_targets_and_masks_of_other_shapes_are_refused(name):
+  loss, (logits, target, where) = CASES[name].bound, make_batch(name)
+  kind = {"counts": "counts", "intervals": "intervals"}.get(CASES[name].target, "labels")
+  # All of these could be broadcast.
+  for wrong in (target[..., None], target[None], target[:1], target[0]):
+    with pytest.raises(ValueError, match=rf"{kind} has shape|expected one more logit"):
+      loss(logits, wrong, where=where)
+  for wrong in (where[0], where[..., None], where[:, :1], True):
+    with pytest.raises(ValueError, match=r"where has shape .*; expected \(3, 11\), as logits have it"):
+      loss(logits, target, where=wrong)
+  with pytest.raises(ValueError, match=r"logits have shape \(11,\); expected \[..., T, C\]"):
+    loss(logits[0, :, 0], target[0])
+
+
+@pytest.mark.parametrize(
+  ("loss", "name"), [("widened_cross_entropy", "width"), ("shift_tolerant", "tolerance")]
+)
+def test_negative_widths_are_refused(loss, name):
+  with pytest.raises(ValueError, match=r"the width or tolerance is -[12] frames; expected 0 or more"):
+    getattr(losses, loss)(np.zeros((4, 1)), np.zeros((4, 1)), **{name: -1})
+
+
+@every_loss
 def test_extreme_logits_have_finite_losses_and_gradients(name):
   batch = make_batch(name)
   patterns = [[1e4], [-1e4], [1e4, -1e4], [1e4, 0, -1e4, 1e-4, 100], [-1e4, 30, 88.8, -104, 1e4, 17]]

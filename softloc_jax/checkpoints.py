@@ -105,17 +105,22 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   """Keeps the config beside the checkpoints, and refuses to continue a run of another one.
 
   Raises:
-    ValueError: the workdir already holds a run with other settings; names the first that differs. Or it is
-      an address, such as gs://bucket/run, which would become a local folder of that name.
+    ValueError: the workdir already holds a run with other settings; names the first that differs. Or its
+      config cannot be read. Or it is an address, such as gs://bucket/run, which would become a local folder
+      of that name.
   """
   if re.match(r"[a-z][a-z0-9]+:/", str(workdir)):
     raise ValueError(f"workdir is {workdir}; expected a folder of this machine, or a bucket mounted as one")
   path = pathlib.Path(workdir) / CONFIG_FILE
   text = json.dumps(config, indent=2, sort_keys=True)
   if path.exists():
-    old, new = _flatten(json.loads(path.read_text())), _flatten(json.loads(text))
+    old, new = _flatten(_read_json(path)), _flatten(json.loads(text))
     for key in sorted(key for key in set(old) | set(new) if not _is_free(key)):
       was, now = (repr(flat[key]) if key in flat else "nothing" for flat in (old, new))
+      if was != now and key == "data.digest":
+        raise ValueError(
+          f"{path} belongs to a run on other recordings, labels or splits; choose another workdir"
+        )
       if was != now:
         raise ValueError(f"{path} belongs to a run with {key} = {was}, not {now}; choose another workdir")
     return
@@ -128,18 +133,30 @@ def read_config(workdir: str | os.PathLike) -> dict[str, Any]:
 
   Raises:
     FileNotFoundError: the folder is not a workdir.
+    ValueError: the file is no config; the message names it.
   """
   path = pathlib.Path(workdir) / CONFIG_FILE
   if not path.exists():
     raise FileNotFoundError(f"{path} not found: expected the workdir of a training")
-  return json.loads(path.read_text())
+  return _read_json(path)
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  expected = "expected the config of a training, a JSON object in UTF-8"
+  try:
+    config = json.loads(path.read_text(encoding="utf-8"))
+  except ValueError as error:  # of the text's encoding too
+    raise ValueError(f"{path}: cannot read as JSON ({error}); {expected}") from error
+  if not isinstance(config, dict):
+    raise ValueError(f"{path}: holds a JSON {type(config).__name__}; {expected}")
+  return config
 
 
 def replace_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file whole or not at all."""
   path = pathlib.Path(path)
   temporary = path.with_name(f".{path.name}.tmp")
-  temporary.write_text(text)
+  temporary.write_text(text, encoding="utf-8")
   os.replace(temporary, path)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softloc_jax import evaluation, predict, train
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import Recording, digest
 from softloc_jax.network import Network
 
 
@@ -78,7 +78,7 @@ def held_out_probabilities(
   with config.unlocked():
     config.num_replicas, config.split_by, config.predict.ensemble = len(only), "fold", False
     config.report_checkpoint = "last"
-    config.data.name, config.data.digest = "given", _digest(parts, only)
+    config.data.name, config.data.digest = "given", digest(parts, str(list(only)))
   splits = [
     {
       "train": [one for number, part in enumerate(parts) if number != held_out for one in part],
@@ -97,18 +97,3 @@ def held_out_probabilities(
     for one, p in zip(parts[number], of_part, strict=True)
   }
   return HeldOut(network, probs)
-
-
-def _digest(parts: Sequence[Sequence[Recording]], only: Sequence[int]) -> str:
-  """Changes with recordings, labels or folds, so that no training goes on with others than it began with."""
-  hasher = hashlib.sha256(repr(list(only)).encode())
-  for part in parts:
-    for one in part:
-      hasher.update(f"{one.id}/{one.signal.shape}/{one.sample_rate_hz}".encode())
-      hasher.update(np.ascontiguousarray(one.signal))
-      for name in sorted(one.events):
-        hasher.update(f"{name}/{one.is_labelled(name)}".encode() + one.times_s(name).tobytes())
-      if one.counted or one.exact:
-        hasher.update(repr((sorted(one.exact), sorted(one.counted.items()))).encode())
-    hasher.update(b"next part")
-  return hasher.hexdigest()[:16]

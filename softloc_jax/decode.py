@@ -266,12 +266,12 @@ def one_each(probs, *, window: float = 0.0, threshold=0.5) -> Detections | list[
     the mass, at most 1.
 
   Raises:
-    ValueError: a negative window, values that are not finite.
+    ValueError: a negative window, values that are no probabilities.
 
   >>> one_each([0.1, 0.2, 0.7, 0.1, 0.4]).frames
   array([2.])
   """
-  probs = _finite("probs", probs)
+  probs = checked_probabilities(probs)
   half = int(_nonnegative("window", window))
   offsets = np.arange(-half, half + 1)
 

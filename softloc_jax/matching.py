@@ -44,9 +44,7 @@ def match_events(reference, estimate, *, window_s: float = 0.05) -> tuple[np.nda
   """
   from scipy.sparse import csgraph, csr_array
 
-  reference, estimate = check_times("reference", reference), check_times("estimate", estimate)
-  if not 0 <= window_s < np.inf:
-    raise ValueError(f"window_s is {window_s}; expected seconds, 0 or more")
+  reference, estimate = _check(reference, estimate, window_s)
   # The same comparisons as mir_eval: on a frame grid many distances equal the tolerance up to rounding.
   low = np.searchsorted(reference, estimate - window_s, side="left")
   high = np.searchsorted(reference, estimate + window_s, side="right")
@@ -82,10 +80,13 @@ def match_in_order(reference, estimate, *, window_s: float = 0.05) -> tuple[np.n
   Returns:
     Indices into `reference` and into `estimate`, `[num_matched]` each, ascending.
 
+  Raises:
+    ValueError: as `match_events`.
+
   >>> match_in_order([1.0, 2.0], [0.96, 1.01, 2.2])
   (array([0]), array([0]))
   """
-  reference, estimate = check_times("reference", reference), check_times("estimate", estimate)
+  reference, estimate = _check(reference, estimate, window_s)
   pairs, first_free = [], 0
   for i, time_s in enumerate(reference):
     # As times are sorted, the first free detection in reach is at or after the last one taken.
@@ -95,6 +96,12 @@ def match_in_order(reference, estimate, *, window_s: float = 0.05) -> tuple[np.n
       first_free += 1
   ref_index, est_index = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
   return ref_index, est_index
+
+
+def _check(reference, estimate, window_s: float) -> tuple[np.ndarray, np.ndarray]:
+  if not 0 <= window_s < np.inf:
+    raise ValueError(f"window_s is {window_s}; expected seconds, 0 or more")
+  return check_times("reference", reference), check_times("estimate", estimate)
 
 
 def _ratio(part: float, whole: float) -> float:

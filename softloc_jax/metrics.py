@@ -108,6 +108,8 @@ def count_errors(reference, estimate, *, window_s: float, duration_s: float) -> 
   array([-1,  2,  0])
   """
   reference, estimate = check_times("reference", reference), check_times("estimate", estimate)
+  if not 0 < duration_s < np.inf:
+    raise ValueError(f"duration_s is {duration_s}; expected a positive number of seconds")
   end_s = max(duration_s, *reference[-1:], *estimate[-1:], 0)
   found, true = (thresholds.window_counts(t, window=window_s, duration=end_s) for t in (estimate, reference))
   return found - true
@@ -128,7 +130,7 @@ def bootstrap_interval(
     Lower and upper end; NaN for a single recording, which says nothing of the others.
 
   Raises:
-    ValueError: no values, values that are not finite, a confidence outside (0, 1).
+    ValueError: no values, values that are not finite, a confidence outside (0, 1), or no samples.
 
   References:
     Efron, Tibshirani. An introduction to the bootstrap. 1993. Chapter 13.
@@ -142,6 +144,8 @@ def bootstrap_interval(
     raise ValueError(f"values are {values}; expected one finite score per recording")
   if not 0 < confidence < 1:
     raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
+  if num_samples < 1:
+    raise ValueError(f"num_samples is {num_samples}; expected 1 or more")
   if len(values) == 1:
     return np.nan, np.nan
   draws = np.random.default_rng(seed).integers(len(values), size=(num_samples, len(values)))
@@ -154,6 +158,8 @@ def _check_lists(classes: Sequence[str], **lists) -> None:
   sizes = {name: len(items) for name, items in lists.items() if items is not None}
   if len(set(sizes.values())) != 1 or not next(iter(sizes.values())):
     raise ValueError(f"got {sizes}; expected one entry per recording in each, and a recording")
+  if len(set(classes)) < len(classes):
+    raise ValueError(f"classes are {', '.join(classes)}; expected each once")
   for name in ("references", "estimates", "labelled"):
     for i, by_class in enumerate(lists[name] or ()):
       if unknown := set(by_class) - set(classes):
@@ -210,7 +216,7 @@ def evaluate(
     - `num_recordings`, `num_reference`, `num_estimate`, `num_matched`.
 
   Raises:
-    ValueError: no recordings, lists of unequal length, a class that is not in `classes`, bad times.
+    ValueError: no recordings, lists of unequal length, a class that is not in `classes`, or twice, bad times.
 
   >>> scores = evaluate([{"KD": [1.0, 2.0]}], [{"KD": [1.0, 3.0], "SD": [2.0]}], classes=["KD", "SD"])
   >>> scores["f1/KD"], scores["f1"], scores["f1_recordings"]

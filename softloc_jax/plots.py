@@ -78,7 +78,7 @@ def recording_figure(
   }
   figure.legend(handles.values(), handles, loc="outside upper right", ncols=len(handles), fontsize="small")
   axes[-1].set(xlabel="time [s]", xlim=(start_s, stop_s))
-  return figure
+  return without_math(figure)
 
 
 def _roll_figure(recording, extractor, probs, estimates, classes, start_s: float, stop_s: float):
@@ -102,7 +102,7 @@ def _roll_figure(recording, extractor, probs, estimates, classes, start_s: float
   )
   figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
   axes[1].set(xlabel="time [s]", xlim=(start_s, stop_s))
-  return figure
+  return without_math(figure)
 
 
 def draw_roll(
@@ -144,6 +144,7 @@ def draw_roll(
   rows = range(0, len(classes), 12)
   axis.set_yticks(rows, [classes[row] for row in rows])
   axis.set(ylabel="class", ylim=(-0.5, len(classes) - 0.5), xlim=(start_s, stop_s))
+  without_math(axis)
 
 
 def _draw_rows(
@@ -157,6 +158,19 @@ def _draw_rows(
   ]
   points = np.array(points, dtype=np.float64).reshape(-1, 2)
   axis.plot(points[:, 0], points[:, 1], marker, label=label, **style)
+
+
+def without_math(artist):
+  """Shows every text of a figure or axis as it is: a `$` in a file's or class's name begins no formula.
+
+  Returns:
+    The artist, whose texts, among them legends and labels of ticks, have to be there by then.
+  """
+  from matplotlib.text import Text
+
+  for text in artist.findobj(Text):
+    text.set_parse_math(False)
+  return artist
 
 
 def save_recording(path: str | os.PathLike, *args, **kwargs) -> None:

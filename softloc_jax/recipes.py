@@ -170,10 +170,12 @@ def own(
       too.
 
   Raises:
-    ValueError: an unknown kind.
+    ValueError: an unknown kind, or a rate too low for audio.
   """
   if kind not in KINDS:
     raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
+  if kind == "audio" and 0 < sample_rate_hz < 1000:
+    raise ValueError(f"sample_rate_hz is {sample_rate_hz}; expected at least 1000 to hear anything")
   config = base("folder")
   if kind == "audio":
     set_audio(config, sample_rate_hz or 16000)

@@ -59,7 +59,7 @@ def reliability_figure(refined: Refined):
   axis.plot([0, 1], [0, 1], color="0.7", lw=0.8)
   axis.set(xlabel="probability that the network gives", ylabel="share with a label", xlim=(0, 1), ylim=(0, 1))
   axis.legend(fontsize="small")
-  return figure
+  return plots.without_math(figure)
 
 
 def before_after_figure(refined: Refined, recording_id: str):
@@ -93,7 +93,7 @@ def before_after_figure(refined: Refined, recording_id: str):
   axes[1].set(xlabel="time [s]", xlim=(start_s, stop_s), ylim=(-0.25, len(names)))
   order = [name for name in ("label before", *COLORS) if name in drawn]
   figure.legend([drawn[name] for name in order], order, loc="outside upper right", ncols=6, fontsize="small")
-  return figure
+  return plots.without_math(figure)
 
 
 def _draw_counts(axis, windows: Sequence[CountedWindow], row: int, start_s: float, stop_s: float) -> None:

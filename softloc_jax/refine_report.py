@@ -130,25 +130,31 @@ def is_labelled(recording: Recording) -> bool:
 def _unknown(refined: Refined, names: Mapping[str, str]) -> str:
   """Rules of the classes that nothing is known of in recordings that have labels of others."""
   rows = [
-    f"{names[one.id]},{label},unlabelled"
+    (names[one.id], label, "unlabelled")
     for one in refined.recordings
     if is_labelled(one)
     for label in refined.held_out.network.classes
     if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label)
   ]
-  return "\n".join(["id,label,supervision", *rows, ""]) if rows else ""
+  return _comma_separated(supervision.HEADER, rows) if rows else ""
 
 
 def table(corrections: Sequence[Correction]) -> str:
   """All corrections as comma-separated text; the old time is empty where there was no label."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(("recording", "label", "old_time", "new_time", "shift", "confidence", "status"))
+  rows = []
   for one in corrections:
     old = [f"{value:.6f}" if np.isfinite(value) else "" for value in (one.old_s, one.shift_s)]
-    writer.writerow(
+    rows.append(
       (one.recording, one.label, old[0], f"{one.new_s:.6f}", old[1], f"{one.confidence:.4f}", one.status)
     )
+  header = ("recording", "label", "old_time", "new_time", "shift", "confidence", "status")
+  return _comma_separated(header, rows)
+
+
+def _comma_separated(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A csv table; names with commas or quotation marks are quoted."""
+  text = io.StringIO()
+  csv.writer(text, lineterminator="\n").writerows([header, *rows])
   return text.getvalue()
 
 

@@ -46,7 +46,7 @@ def save_scenes(
       corner_x, corner_y = column - side / 2, row - side / 2
       axis.add_patch(_box(corner_x, corner_y, side))
       axis.text(corner_x + 1, corner_y + 1, str(label), color=plots.ESTIMATE, fontsize=8, va="top")
-  plots.save(figure, path)
+  plots.save(plots.without_math(figure), path)
 
 
 def _box(x: float, y: float, side: float):
@@ -78,4 +78,4 @@ def save_embeddings(path: str | os.PathLike, panels: Mapping[str, tuple[np.ndarr
       densest = some[np.median(apart, axis=1).argmin()]
       axis.text(*densest, str(label), fontsize=12, weight="bold", ha="center", va="center")
     axis.set(title=title, xticks=(), yticks=())
-  plots.save(figure, path)
+  plots.save(plots.without_math(figure), path)

@@ -40,7 +40,7 @@ def save_moments(
     axis.set_title(f"{name}\nframe {at:g}{sure}", fontsize=9)
   if not shown:
     figure.suptitle("no events")
-  plots.save(figure, path)
+  plots.save(plots.without_math(figure), path)
 
 
 def draw_curves(

@@ -163,6 +163,25 @@ def test_a_folder_that_is_no_workdir(tmp_path):
     checkpoints.read_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (
+      '{"name": "Café"}'.encode("latin-1"),
+      r"cannot read as JSON \('utf-8' codec .*\); expected the config of a",
+    ),
+    (b"{name: 1}", r"cannot read as JSON \(Expecting property name .*\); expected the config of a training"),
+    (b"[1, 2]", r"holds a JSON list; expected the config of a training, a JSON object in UTF-8"),
+  ],
+)
+def test_a_config_that_cannot_be_read_is_named(tmp_path, content, message):
+  (tmp_path / "config.json").write_bytes(content)
+  with pytest.raises(ValueError, match=r"config\.json: " + message):
+    checkpoints.read_config(tmp_path)
+  with pytest.raises(ValueError, match=r"config\.json: " + message):
+    checkpoints.write_config(tmp_path, CONFIG)
+
+
 def test_replaced_text_is_whole_and_leaves_nothing_behind(tmp_path):
   path = tmp_path / "notes.txt"
   for text in ("first", "second, longer", "±"):

@@ -250,6 +250,8 @@ def test_one_each_of_nothing_and_of_zeros():
   assert decode.one_each(np.zeros(3), window=1).frames.tolist() == [0.0]
   with pytest.raises(ValueError, match="window is -1"):
     decode.one_each(np.zeros(3), window=-1)
+  with pytest.raises(ValueError, match="expected probabilities in \\[0, 1\\], not logits"):
+    decode.one_each(np.array([-5.0, -3.0]))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 8])

@@ -39,6 +39,11 @@ def signal_of(values):
   return lambda d: np.savez(d / "take0.npz", signal=values, sample_rate=50.0)
 
 
+def bare_array(folder):
+  with open(folder / "take0.npz", "wb") as file:
+    np.save(file, np.zeros(3000))
+
+
 def text_of(name, text):
   return lambda d: (d / name).write_text(text)
 
@@ -50,6 +55,7 @@ def text_of(name, text):
     (text_of("take0.csv", "time,label\n1.0,pulse\nsoon,pulse\n"), "take0.csv: row 3"),
     (text_of("take0.csv", "time,label\n99.0,pulse\n"), "1 of 1 events 'pulse' lie outside"),
     (text_of("take0.npz", "no"), "take0.npz: cannot read as npz"),
+    (bare_array, "take0.npz: cannot read as npz: holds one bare array"),
     (lambda d: (d / "take0.npz").unlink(), "take0.csv: event file without a signal"),
     (signal_of(np.zeros(3000)), "take0.npz: is silent"),
     (signal_of(np.full(3000, np.nan)), "3000 samples are NaN"),

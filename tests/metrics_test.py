@@ -342,3 +342,19 @@ def test_a_matching_can_be_chosen():
   }
   assert found[metrics.match_in_order]["time_error_ms/mean"] == pytest.approx(-40)
   assert found[metrics.match_events]["time_error_ms/mean"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("match", [metrics.match_events, metrics.match_in_order])
+@pytest.mark.parametrize("window_s", [-1.0, np.nan, np.inf])
+def test_matching_refuses_tolerances_that_are_none(match, window_s):
+  with pytest.raises(ValueError, match=f"window_s is {window_s}; expected seconds, 0 or more"):
+    match([1.0], [1.0], window_s=window_s)
+
+
+def test_what_else_makes_no_sense():
+  with pytest.raises(ValueError, match="duration_s is -3; expected a positive number of seconds"):
+    metrics.count_errors([1.0], [1.0], window_s=1.0, duration_s=-3)
+  with pytest.raises(ValueError, match="num_samples is 0; expected 1 or more"):
+    metrics.bootstrap_interval([0.5, 0.6], num_samples=0)
+  with pytest.raises(ValueError, match="classes are KD, KD; expected each once"):
+    metrics.evaluate([{"KD": [1.0]}], [{"KD": [1.0]}], classes=["KD", "KD"])

@@ -14,6 +14,7 @@ import pytest
 from small_pulses import RATE_HZ, counted, pulses, write
 
 from softloc_jax import (
+  checkpoints,
   corrections,
   cross_fitting,
   features,
@@ -291,6 +292,20 @@ def test_what_nobody_knows_is_no_silence_in_new_labels(tmp_path):
   path = tmp_path / "supervision.csv"
   path.write_text(refine_report._unknown(refined, {"take": "walks/take"}))
   assert supervision.read_rules(path) == [("walks__take", "unknown", "unlabelled")]
+
+
+@pytest.mark.parametrize("id_", ["Hello, World", "t[1]", 'say "k"', "Café"])
+def test_rules_of_new_labels_are_read_back_whatever_the_id(tmp_path, id_):
+  network = types.SimpleNamespace(classes=CLASSES)
+  recording = mixed_recording().replace(id=id_)
+  refined = types.SimpleNamespace(recordings=[recording], held_out=types.SimpleNamespace(network=network))
+  path = tmp_path / "supervision.csv"
+  checkpoints.replace_text(path, refine_report._unknown(refined, {id_: id_}))
+  rules = supervision.read_rules(path)
+  assert rules == [(id_, "unknown", "unlabelled")]
+  found = recording.replace(events={**recording.events, "unknown": np.array([1.0])})
+  (ruled,) = supervision.apply(rules, [found])
+  assert not ruled.is_labelled("unknown")
 
 
 @pytest.mark.slow

@@ -1,10 +1,15 @@
 """Figures: what is drawn where, and files that are whole."""
 
+import types
+
+from matplotlib.text import Text
 import numpy as np
 import pytest
 
-from softloc_jax import features, plots
+from softloc_jax import features, plots, refine_plots, scene_plots, video_plots
+from softloc_jax.corrections import Correction
 from softloc_jax.data.recording import Recording
+from softloc_jax.scene_scores import Objects
 
 LOG_MEL = features.LogMel(sample_rate_hz=8_000, hop_samples=80, window_samples=256, num_mels=20)
 SIGNAL = features.SignalFrames(100.0)
@@ -126,3 +131,47 @@ def test_many_classes_share_a_roll():
   left, right, *_ = roll.images[0].get_extent()
   assert rows.tolist() == [43]
   assert abs(left + (columns[0] + 0.5) * (right - left) / shown.shape[1] - 2.0) < 1e-6
+
+
+# Where names are taken for formulas, the first raises, the second is garbled and the third is not one.
+DOLLARS = (r"$\bad$", "$5 and $6", "a$b")
+
+
+@pytest.mark.parametrize("num_classes", [2, 14])
+def test_dollars_in_names_begin_no_formula(tmp_path, num_classes):
+  classes = [f"{DOLLARS[0]}{number}" for number in range(num_classes)]
+  recording = make_recording(SIGNAL, id=DOLLARS[1], events={classes[0]: np.array([1.0])})
+  probs = np.zeros((400, num_classes))
+  figure = plots.recording_figure(recording, SIGNAL, probs, {}, classes)
+  plots.save(figure, tmp_path / "take.png")
+  assert figure.axes[0].get_title(loc="left") == DOLLARS[1]
+  texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+  assert {classes[0], classes[12 if num_classes > 12 else 1]} <= {text.get_text() for text in texts}
+  assert not any(text.get_parse_math() for text in texts)
+
+
+def test_dollars_in_names_begin_no_formula_beside_legends_and_pictures(tmp_path):
+  models = {name: types.SimpleNamespace(knots=[0, 1], reliability=[0, 1]) for name in DOLLARS}
+  figure = refine_plots.reliability_figure(types.SimpleNamespace(models=models))
+  plots.save(figure, tmp_path / "legend.png")
+  assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == list(DOLLARS)
+  video_plots.save_moments(tmp_path / "v.png", np.zeros((3, 8, 8, 3), np.uint8), {DOLLARS[0]: np.array([1])})
+  places = np.random.default_rng(0).standard_normal((3, 2))
+  scene_plots.save_embeddings(tmp_path / "e.png", {DOLLARS[0]: (places, np.array(DOLLARS))})
+  things = Objects(np.full((1, 2), 4.0), np.array(DOLLARS[:1]))
+  scene_plots.save_scenes(tmp_path / "s.png", [np.zeros((8, 8))], [things], [things], side=2)
+  assert len(list(tmp_path.glob("*.png"))) == 4
+
+
+def test_dollars_in_names_begin_no_formula_before_and_after(tmp_path):
+  recording = make_recording(SIGNAL, id=DOLLARS[0], events={DOLLARS[0]: np.array([1.0])})
+  moved = Correction(DOLLARS[0], DOLLARS[0], 1.0, 1.1, 0.9, "moved")
+  network = types.SimpleNamespace(classes=DOLLARS, extractor=SIGNAL)
+  refined = types.SimpleNamespace(
+    recordings=[recording],
+    by_recording={DOLLARS[0]: [moved]},
+    held_out=types.SimpleNamespace(network=network, probs={DOLLARS[0]: np.zeros((400, 3))}),
+  )
+  figure = refine_plots.before_after_figure(refined, DOLLARS[0])
+  plots.save(figure, tmp_path / "after.png")
+  assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == [DOLLARS[0]]

@@ -120,7 +120,7 @@ def test_other_labels_do_not_go_on_with_the_training(takes, folder, refined, tmp
     write(other, recording.replace(events={"pulse": recording.times_s("pulse")[::2]}))
   options = ("--folds", "3", "--steps", STEPS, "--overwrite")
   result = run("refine", other, "--out", refined[0], *options)
-  assert result.exit_code == 1 and "digest" in result.output
+  assert result.exit_code == 1 and "other recordings, labels or splits" in result.output
 
 
 def test_a_trained_network_corrects_a_recording_that_is_late_as_a_whole(refined):

@@ -10,6 +10,7 @@ from typing import Any
 from softloc_jax import recipes, train
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import signal_files
+from softloc_jax.data.recording import digest
 from softloc_jax.data.splits import DEFAULT_FRACTIONS, listing
 
 
@@ -57,6 +58,10 @@ def train_folder(
     raise ValueError(f"learn is {learn!r}; expected 'counts' or 'times'")
   if learn == "counts" and softness_ms is not None:
     raise ValueError(f"softness_ms is {softness_ms}; expected none, as counts have no times")
+  if seed < 0:
+    raise ValueError(f"seed is {seed}; expected 0 or more")
+  if not 0 <= rate_hz < float("inf"):
+    raise ValueError(f"rate_hz is {rate_hz}; expected a positive number, or 0 for the kind's")
   softness_s = (50.0 if softness_ms is None else softness_ms) / 1000
   recordings = folder_lib.load(folder, classes=classes)
   timed = [one.id for one in recordings if any(map(len, one.events.values()))]
@@ -79,6 +84,9 @@ def train_folder(
   config.data.update(
     {"name": "folder", "data_dir": str(folder), "fractions": dict(DEFAULT_FRACTIONS), "seed": 0}
   )
+  # A training does not go on with other labels, nor is it tested on what it learned from under another split.
+  split = folder / folder_lib.SPLIT_FILE
+  config.data.digest = digest([recordings], split.read_text("utf-8-sig") if split.exists() else "")
   return train.train_and_evaluate(config.lock(), out)
 
 
@@ -94,5 +102,5 @@ def check_apart(folder: pathlib.Path, out: pathlib.Path) -> None:
 
 def kind_of(folder: pathlib.Path) -> str:
   """Audio, if the folder holds any audio file."""
-  audio = any(path.suffix.lower() in signal_files.AUDIO_EXTENSIONS for path in folder.rglob("*"))
+  audio = any(path.suffix.lower() in signal_files.AUDIO_EXTENSIONS for path in folder_lib.list_files(folder))
   return "audio" if audio else "sensor"

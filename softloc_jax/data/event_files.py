@@ -4,22 +4,26 @@
 |---|---|---|
 | csv, tsv, txt | columns `time,label` or `time,label,confidence`, with or without this header | `label` |
 | csv, tsv, txt | one column `time`, with or without this header | "event" |
+| csv, tsv, txt | Audacity: start, end, label between tabs, no header; its time is the start | `label` |
 | txt | MAPS: header `OnsetTime OffsetTime MidiPitch` | the pitch |
 | jams | namespaces of `JAMS_NAMESPACES` | the value, or else the namespace |
 | mid, midi | the notes of every instrument, drums too | the pitch |
 
 Columns are separated by tabs, commas or blanks, whichever the first line shows. A file with a header and
 nothing else says that there are no events; an empty file is refused, since it may as well be a lost one.
+Without a header, so is what may mean something else: `0,512` in every row, which is a decimal comma or a time
+and a class `512`, and classes such as `0.512`, which are times.
 Tables of counts are read by `count_tables`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import csv
 import math
 import os
 import pathlib
+import re
 
 import numpy as np
 
@@ -37,6 +41,11 @@ JAMS_NAMESPACES = ("onset", "beat", "tag_open", "segment_open", "note_midi")
 COUNT_HEADER = ("start", "end", "label", "count")
 
 _MAPS_HEADER = ("onsettime", "offsettime", "midipitch")
+
+# How lines begin: a time with a decimal comma, and a time before a semicolon.
+_DECIMAL_COMMA = re.compile(r'"?\d+,\d+"?(?=[\s,;]|$)')
+_SEMICOLON = re.compile(r'"?\d+(?:[.,]\d+)?"?\s*;')
+_FRACTION = re.compile(r"\d*\.\d+")
 
 
 def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -89,12 +98,17 @@ def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
     )
   number, first = rows[0]
   names = tuple(name.lower() for name in first)
-  if _as_number(first[0]) is not None:
-    columns = _columns_without_header(path, number, first)
+  _refuse_decimal_commas(path, lines)
+  has_header = _as_number(first[0]) is None
+  if not has_header:
+    columns = _columns_without_header(path, rows, is_tabbed="\t" in lines[number - 1])
   else:
     columns = _columns_of_header(path, number, names)
     rows = rows[1:]
-  return [_parse_row(path, number, fields, columns) for number, fields in rows]
+  pairs = [_parse_row(path, row, fields, columns) for row, fields in rows]
+  if not has_header:
+    _refuse_times_as_labels(path, number, [label for _, label in pairs])
+  return pairs
 
 
 def _split_fields(path: pathlib.Path, lines: list[str]) -> list[list[str]]:
@@ -109,6 +123,31 @@ def _split_fields(path: pathlib.Path, lines: list[str]) -> list[list[str]]:
   except csv.Error as error:
     raise ValueError(f"{path}: {error}; expected fields separated by {delimiter!r}") from error
   return [[field.strip() for field in fields] for fields in split]
+
+
+def _refuse_decimal_commas(path: pathlib.Path, lines: Sequence[str]) -> None:
+  """Refuses what is written where the comma is the decimal mark, in a file without a header."""
+  shown = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+  if not shown[0][1].lstrip('"')[:1].isdigit():
+    return
+  for number, line in shown:
+    if _SEMICOLON.match(line):
+      raise ValueError(
+        f"{path}: row {number} is {line!r}, with a semicolon after the time; expected columns separated by"
+        f" tabs, commas or blanks, and times with a decimal point"
+      )
+  # One time with a point shows that commas separate: a time of 0 s may well stand before a pitch. So does a
+  # confidence with one.
+  if all(_DECIMAL_COMMA.match(line) and not _FRACTION.fullmatch(_last_field(line)) for _, line in shown):
+    number, line = shown[0]
+    raise ValueError(
+      f"{path}: row {number} is {line!r}, and every row may begin with a decimal comma; expected times with a"
+      f" decimal point, or the header `time,label` if commas separate"
+    )
+
+
+def _last_field(line: str) -> str:
+  return line.rsplit(",", 1)[-1].strip()
 
 
 def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) -> dict[str, int]:
@@ -128,14 +167,38 @@ def _columns_of_header(path: pathlib.Path, number: int, names: tuple[str, ...]) 
   return {**columns, "width": len(names)}
 
 
-def _columns_without_header(path: pathlib.Path, number: int, fields: list[str]) -> dict[str, int]:
-  """Columns in the order time, label, confidence."""
-  if len(fields) > 3:
+def _columns_without_header(
+  path: pathlib.Path, rows: Sequence[tuple[int, list[str]]], *, is_tabbed: bool
+) -> dict[str, int]:
+  """Columns in the order time, label, confidence, or start, end, label."""
+  number, first = rows[0]
+  if len(first) > 3:
     raise ValueError(
-      f"{path}: row {number} has {len(fields)} columns without a header; expected time, label, confidence"
+      f"{path}: row {number} has {len(first)} columns without a header; expected time, label, confidence"
     )
-  roles = ("time", "label", "confidence")[: len(fields)]
-  return {**{role: column for column, role in enumerate(roles)}, "width": len(fields)}
+  roles = ("time", "label", "confidence")[: len(first)]
+  if is_tabbed and _are_intervals([fields for _, fields in rows]):
+    roles = ("time", "end", "label")
+  return {**{role: column for column, role in enumerate(roles)}, "width": len(first)}
+
+
+def _are_intervals(rows: Sequence[list[str]]) -> bool:
+  """Whether rows are start, end, label: the second column holds numbers, not all whole as pitches are."""
+  seconds = [fields[1] for fields in rows if len(fields) == 3]
+  return (
+    len(seconds) == len(rows)
+    and all(_as_number(text) is not None for text in seconds)
+    and any(_FRACTION.fullmatch(text) for text in seconds)
+  )
+
+
+def _refuse_times_as_labels(path: pathlib.Path, number: int, labels: Sequence[str]) -> None:
+  """Refuses rows without labels, of which the second time would become a class; `number` is the first's."""
+  if all(_FRACTION.fullmatch(label) for label in labels):
+    raise ValueError(
+      f"{path}: row {number}: the label is {labels[0]!r}, and every row has such a number; expected a name"
+      f" (times alone are one column, and under the header `time,label` any text is a name)"
+    )
 
 
 def _parse_row(
@@ -153,6 +216,8 @@ def _parse_row(
     if not pitch.isdecimal():
       raise ValueError(f"{where}: MidiPitch is {pitch!r}; expected a whole number")
     return time_s, str(int(pitch))
+  if "end" in columns and not (end_s := _as_number(fields[columns["end"]])) >= time_s:
+    raise ValueError(f"{where}: end is {end_s}; expected seconds, a number >= the start of {time_s}")
   # Not used, but a column that does not hold numbers is not a confidence: the file means something else.
   confidence = fields[columns["confidence"]] if "confidence" in columns else ""
   if confidence and _as_number(confidence) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -146,3 +147,27 @@ def _check_finite(name: str, signal: np.ndarray, sample_rate_hz: float) -> None:
       f"{name}: {int((~finite).sum())} samples are NaN or infinite, the first at sample {first}"
       f" ({first / sample_rate_hz:.3f} s)"
     )
+
+
+def digest(parts: Sequence[Sequence[Recording]], more: str = "") -> str:
+  """Changes with recordings, labels or parts, so that no training goes on with others than it began with.
+
+  Args:
+    parts: recordings, such as those of each split.
+    more: what else it depends on.
+
+  >>> one, other = (Recording("a", np.zeros(4), 1.0, {"KD": np.array([time_s])}) for time_s in (1.0, 2.0))
+  >>> digest([[one]]) == digest([[one]]), digest([[one]]) == digest([[other]])
+  (True, False)
+  """
+  hasher = hashlib.sha256(more.encode())
+  for part in parts:
+    for one in part:
+      hasher.update(f"{one.id}/{one.signal.shape}/{one.sample_rate_hz}".encode())
+      hasher.update(np.ascontiguousarray(one.signal))
+      for name in sorted(one.events):
+        hasher.update(f"{name}/{one.is_labelled(name)}".encode() + one.times_s(name).tobytes())
+      if one.counted or one.exact:
+        hasher.update(repr((sorted(one.exact), sorted(one.counted.items()))).encode())
+    hasher.update(b"next part")
+  return hasher.hexdigest()[:16]

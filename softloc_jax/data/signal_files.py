@@ -81,7 +81,10 @@ def _read_audio(path: pathlib.Path, mono: bool) -> tuple[np.ndarray, float]:
 def _read_npz(path: pathlib.Path) -> tuple[np.ndarray, float]:
   """The arrays `signal` and `sample_rate`."""
   try:
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = np.load(path, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+      raise ValueError("holds one bare array, as npy files do; expected the arrays signal and sample_rate")
+    with arrays:
       names = list(arrays.files)
       missing = [name for name in ("signal", "sample_rate") if name not in names]
       if not missing:

@@ -132,21 +132,15 @@ def read_split(path: str | os.PathLike) -> dict[str, list[str]]:
 
   Raises:
     FileNotFoundError: no such file.
-    ValueError: another header, a malformed row, an id given twice, or no row at all; the message names file
-      and row.
+    ValueError: no csv table in UTF-8, another header, a malformed row, an id given twice, or no row at all;
+      the message names file and row.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f"no such file: {path}; expected a table with the header id,split")
-  with open(path, encoding="utf-8-sig", newline="") as file:
-    reader = csv.reader(file)
-    rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
-  if not rows or rows[0][1] != ["id", "split"]:
-    found = ",".join(rows[0][1]) if rows else ""
-    raise ValueError(f"{path}: the header is {found!r}; expected 'id,split'")
   result: dict[str, list[str]] = {}
   row_of: dict[str, int] = {}
-  for number, fields in rows[1:]:
+  for number, fields in read_rows(path, ["id", "split"]):
     if len(fields) != 2 or not all(fields):
       raise ValueError(f"{path}: row {number} is {fields}; expected an id and a split")
     id_, split = fields
@@ -157,6 +151,33 @@ def read_split(path: str | os.PathLike) -> dict[str, list[str]]:
   if not result:
     raise ValueError(f"{path}: no row after the header; expected an id and a split per row")
   return result
+
+
+def read_rows(path: str | os.PathLike, header: Sequence[str]) -> list[tuple[int, list[str]]]:
+  """Reads a csv table of names.
+
+  Args:
+    path: a csv file in UTF-8; rows without content are passed over.
+    header: names of its columns.
+
+  Returns:
+    (line in the file, fields without blanks around them) of each row below the header.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: no text in UTF-8, no csv, or another header; the message names the file.
+  """
+  expected = f"expected a csv table in UTF-8 with the header {','.join(header)!r}"
+  try:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+      reader = csv.reader(file)
+      rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(f"{path}: cannot read as a table ({error}); {expected}") from error
+  if not rows or rows[0][1] != list(header):
+    found = ",".join(rows[0][1]) if rows else ""
+    raise ValueError(f"{path}: the header is {found!r}; expected {','.join(header)!r}")
+  return rows[1:]
 
 
 def _by_id(recordings: Sequence[Recording]) -> dict[str, Recording]:

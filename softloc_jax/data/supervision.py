@@ -6,13 +6,12 @@
     *,*,jittered              about right, as all labels are that no row speaks of
 
 The first row that fits decides. `id` is a recording's id or path without extension; `*` stands for anything,
-`exact` for all that has times.
+`exact` for all that has times. An id or label that there is stands for itself, whatever characters it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import csv
+from collections.abc import Collection, Sequence
 import fnmatch
 import os
 import pathlib
@@ -21,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from softloc_jax.data.recording import Recording
-from softloc_jax.data.splits import listing
+from softloc_jax.data.splits import listing, read_rows
 
 FILE = "supervision.csv"
 KINDS = ("exact", "jittered", "unlabelled")
 
-_HEADER = ["id", "label", "supervision"]
+HEADER = ["id", "label", "supervision"]
 
 
 class Rule(NamedTuple):
@@ -42,18 +41,12 @@ def read_rules(path: str | os.PathLike) -> list[Rule]:
 
   Raises:
     FileNotFoundError: no such file.
-    ValueError: another header or a malformed row; the message names file and row.
+    ValueError: no csv table in UTF-8, another header or a malformed row; the message names file and row.
   """
   path = pathlib.Path(path)
-  with open(path, encoding="utf-8-sig", newline="") as file:
-    reader = csv.reader(file)
-    rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
-  if not rows or rows[0][1] != _HEADER:
-    found = ",".join(rows[0][1]) if rows else ""
-    raise ValueError(f"{path}: the header is {found!r}; expected {','.join(_HEADER)!r}")
   rules = []
-  for number, fields in rows[1:]:
-    if len(fields) != len(_HEADER) or not all(fields):
+  for number, fields in read_rows(path, HEADER):
+    if len(fields) != len(HEADER) or not all(fields):
       raise ValueError(f"{path}: row {number} is {fields}; expected an id, a label and a supervision")
     if fields[2] not in KINDS:
       raise ValueError(
@@ -83,9 +76,13 @@ def apply(
   (frozenset({'KD'}), {'SD': False})
   """
   used: set[int] = set()
-  ruled = [_apply_to(rules, one, used) for one in recordings]
+  ids = {*(one.id for one in recordings), *others}
+  labels = {label for one in recordings for label in (*one.events, *one.counted)}
+  ruled = [_apply_to(rules, one, used, ids, labels) for one in recordings]
   unused = [
-    rule for number, rule in enumerate(rules) if number not in used and not fnmatch.filter(others, rule.id)
+    rule
+    for number, rule in enumerate(rules)
+    if number not in used and not any(_fits(other, rule.id, ids) for other in others)
   ]
   if unused:
     raise ValueError(
@@ -95,14 +92,21 @@ def apply(
   return ruled
 
 
-def _apply_to(rules: Sequence[Rule], recording: Recording, used: set[int]) -> Recording:
+def _fits(name: str, pattern: str, names: Collection[str]) -> bool:
+  """Whether a row's id or label speaks of `name`; one of `names` may itself look like a pattern."""
+  return name == pattern if pattern in names else fnmatch.fnmatchcase(name, pattern)
+
+
+def _apply_to(
+  rules: Sequence[Rule], recording: Recording, used: set[int], ids: Collection[str], labels: Collection[str]
+) -> Recording:
   exact, labelled = set(recording.exact), dict(recording.labelled)
   events, counted = dict(recording.events), dict(recording.counted)
   for label in sorted({*events, *counted}):
     fits = (
       number
       for number, rule in enumerate(rules)
-      if fnmatch.fnmatchcase(recording.id, rule.id) and fnmatch.fnmatchcase(label, rule.label)
+      if _fits(recording.id, rule.id, ids) and _fits(label, rule.label, labels)
     )
     number = next(fits, None)
     if number is None:

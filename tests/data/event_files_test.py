@@ -48,6 +48,43 @@ def test_maps_labels_are_pitches_at_onsets(tmp_path):
   assert as_lists(read_events(write(tmp_path, "a.txt", text))) == {"39": [0.519987], "51": [0.2, 0.519987]}
 
 
+@pytest.mark.parametrize(
+  "text, events",
+  [
+    ("0.5\t0.6\tKD\n0.25\t0.25\topen hat\n", {"KD": [0.5], "open hat": [0.25]}),
+    ("0\t1.5\tKD\n1.5\t2\tKD\n", {"KD": [0.0, 1.5]}),
+    ("0.5\t0.6\t1\n0.7\t0.7\t2\n", {"1": [0.5], "2": [0.7]}),
+  ],
+)
+def test_intervals_of_audacity_are_labels_at_their_start(tmp_path, text, events):
+  assert as_lists(read_events(write(tmp_path, "a.txt", text))) == events
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "0.512,60\n1,62\n",
+    "0.512\t60\n1\t62\n",
+    "0.512 60\n1 62\n",
+    "0.512\t60\t0.9\n1\t62\t0.8\n",
+    "0.512\t60\t\n1\t62\t\n",
+    "time,label\n0.512,60\n1,62\n",
+    "time\tlabel\n0.512\t60\n1\t62\n",
+  ],
+)
+def test_names_of_classes_may_be_numbers(tmp_path, text):
+  assert as_lists(read_events(write(tmp_path, "a.txt", text))) == {"60": [0.512], "62": [1.0]}
+
+
+def test_commas_that_separate_are_no_decimal_commas(tmp_path):
+  for text in ("time,label\n0,512\n", "0,512\n0.5,512\n", "0,512,0.9\n", "0, 512\n"):
+    assert read_events(write(tmp_path, "a.csv", text))["512"][0] == 0.0
+  assert as_lists(read_events(write(tmp_path, "a.csv", "time,label\n0.5,0.25\n"))) == {"0.25": [0.5]}
+  assert as_lists(read_events(write(tmp_path, "a.csv", "0.5,808 kick\n1,808 kick\n"))) == {
+    "808 kick": [0.5, 1.0]
+  }
+
+
 def test_labels_may_hold_separators_and_quotes(tmp_path):
   path = write(tmp_path, "a.csv", 'time,label\n1,"hat, closed"\n2,"say ""k"""\n3,open hat\n')
   assert set(read_events(path)) == {"hat, closed", 'say "k"', "open hat"}
@@ -83,6 +120,22 @@ def test_header_alone_says_no_events(tmp_path, text):
     ("time,label,label\n0.5,a,b\n", r"row 1 is 'time, label, label'"),
     ("OnsetTime\tOffsetTime\tMidiPitch\n0.5\t1\tC4\n", r"row 2: MidiPitch is 'C4'; expected a whole number"),
     ('time,label\n1,"a\n2,b\n', r"unexpected end of data; expected fields separated by ','"),
+    (
+      "0,512\n0,731\n",
+      r"row 1 is '0,512', and every row may begin with a decimal comma; expected times with",
+    ),
+    ("\n0,512 KD\n", r"row 2 is '0,512 KD', and every row may begin with a decimal comma"),
+    ("0,512\tKD\n", r"row 1 is '0,512\\tKD', and every row may begin with a decimal comma"),
+    ("0,512,KD\n", r"row 1 is '0,512,KD', and every row may begin with a decimal comma"),
+    ('"0,512",KD\n', r"row 1 is '\"0,512\",KD', and every row may begin with a decimal comma"),
+    ("0,5;KD\n", r"row 1 is '0,5;KD', with a semicolon after the time; expected columns separated by tabs"),
+    ("0.5,KD\n0.7;KD\n", r"row 2 is '0\.7;KD', with a semicolon after the time"),
+    ("0.5;open hat\n", r"row 1 is '0\.5;open hat', with a semicolon after the time"),
+    ("0.5\t0.5\t\n0.7\t0.7\t\n", r"row 1: the label is empty; expected a name"),
+    ("0.5\t0.5\tKD\n0.7\t0.7\t\n", r"row 2: the label is empty; expected a name"),
+    ("0.500000\t0.500000\n", r"row 1: the label is '0\.500000', and every row has such a number; expected a"),
+    ("0.5,0.6,1\n0.7,0.8,1\n", r"row 1: the label is '0\.6', and every row has such a number"),
+    ("0.5\t0.4\tKD\n", r"row 1: end is 0\.4; expected seconds, a number >= the start of 0\.5"),
     (b"time,label\n1,\xff\xfe\n", r"not a text file in UTF-8"),
   ],
 )

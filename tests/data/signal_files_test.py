@@ -122,6 +122,16 @@ def test_damaged_npz(tmp_path, content):
     read_signal(tmp_path / "a.npz")
 
 
+def test_npz_that_is_a_bare_array(tmp_path):
+  np.save(tmp_path / "a.npy", np.zeros(3))
+  (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+  message = (
+    r"a\.npz: cannot read as npz: holds one bare array, .*; expected the arrays signal and sample_rate"
+  )
+  with pytest.raises(ValueError, match=message):
+    read_signal(tmp_path / "a.npz")
+
+
 CSV = {
   "time column": "time,x,y\n0.00,1,2\n0.02,3,4\n0.04,5,6\n",
   "time column elsewhere": "x,Time,y\n1,0.00,2\n3,0.02,4\n5,0.04,6\n",

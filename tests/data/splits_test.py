@@ -139,6 +139,17 @@ def test_split_file_that_is_refused(tmp_path, text, message):
     read_split(path)
 
 
+@pytest.mark.parametrize("content", ["id,split\nCafé,train\n".encode("latin-1"), b"id,split\n\xff\xfe\n"])
+def test_split_file_that_is_no_text(tmp_path, content):
+  path = tmp_path / "split.csv"
+  path.write_bytes(content)
+  message = (
+    r"split\.csv: cannot read as a table \('utf-8' .*\); expected a csv table in UTF-8 with the header"
+  )
+  with pytest.raises(ValueError, match=message):
+    read_split(path)
+
+
 def test_missing_split_file(tmp_path):
   with pytest.raises(
     FileNotFoundError, match=r"no such file: .*split\.csv; expected a table with the header id,split"

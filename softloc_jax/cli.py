@@ -65,9 +65,21 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--skip-existing", is_flag=True, help="Leave out files whose results exist.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the signal with its events.")
 @click.option(
-  "--start", "start_s", default=0.0, show_default=True, help="Where the figure begins, in seconds."
+  "--start",
+  "start_s",
+  type=click.FloatRange(min=0),
+  default=0.0,
+  show_default=True,
+  help="Where the figure begins, in seconds.",
 )
-@click.option("--length", "length_s", default=10.0, show_default=True, help="How much it shows, in seconds.")
+@click.option(
+  "--length",
+  "length_s",
+  type=_POSITIVE,
+  default=10.0,
+  show_default=True,
+  help="How much it shows, in seconds.",
+)
 @click.option("--stream", is_flag=True, help="Raw samples from standard input instead, to csv as they come.")
 @click.option("--rate-hz", type=_POSITIVE, help="Of the stream.  [default: the network's]")
 @click.option(
@@ -93,7 +105,7 @@ def predict(
 
   With --stream, or - for FILES, of what arrives on standard input, on standard output.
   """
-  from softloc_jax import detector
+  from softloc_jax import detector, features
   from softloc_jax.commands import predict_files, predict_stream
 
   with _one_line_errors(context.obj):
@@ -110,20 +122,20 @@ def predict(
       )
       return
     extensions = [*(f".{one}" for one in formats), *([".png"] if plot else [])]
-    planned = predict_files.plan(files, out, extensions, overwrite=overwrite, skip_existing=skip_existing)
+    trained = detector.chosen(model, checkpoint)
+    planned = predict_files.plan(
+      files,
+      out,
+      extensions,
+      videos=isinstance(trained.network.extractor, features.VideoFrames),
+      overwrite=overwrite,
+      skip_existing=skip_existing,
+    )
     if not planned:
       click.echo("nothing to do: all results exist")
-      return
-    trained = detector.chosen(model, checkpoint)
-    for one in predict_files.with_progress(planned):
-      found = trained.detect_file(one.source)
-      for target in one.targets:
-        if target.suffix == ".png":
-          found.plot(target, start_s=start_s, length_s=length_s)
-        else:
-          found.write(target, overwrite=overwrite)
-      counts = ", ".join(f"{len(times)} {name}" for name, times in found.times_s.items())
-      click.echo(f"{one.source}: {counts} -> {one.targets[0]}")
+    lines = predict_files.predict(trained, planned, overwrite=overwrite, start_s=start_s, length_s=length_s)
+    for line in lines:
+      click.echo(line)
 
 
 @cli.command()

@@ -161,6 +161,51 @@ def test_a_folder_without_signals_is_named(workdir, tmp_path):
   assert result.exit_code == 1 and f"no signal in {tmp_path}" in result.output
 
 
+def test_what_fails_in_a_folder_is_told_after_the_rest(workdir, song, tmp_path):
+  folder, out = tmp_path / "songs", tmp_path / "found"
+  folder.mkdir()
+  (folder / "a.wav").write_bytes(b"no audio at all")
+  shutil.copy(song, folder / "b.wav")
+  np.savez(folder / "c.npz", signal=np.zeros((9000, 3)), sample_rate=16000)
+  (folder / "._b.wav").write_bytes(b"of a Mac")
+  (folder / "film.mp4").write_bytes(b"not for ears")
+  result = run("predict", folder, "--checkpoint", workdir, "--out", out, "--no-plot")
+  assert result.exit_code == 1 and "Traceback" not in result.output
+  assert "b.wav: " in result.output and (out / "b.csv").exists()
+  told = result.output[result.output.index("Error: ") :]
+  assert "a.wav: cannot read as audio" in told and f"{folder / 'c.npz'}: recording 'c' has 3 channels" in told
+  assert "_b.wav" not in told and "film" not in told and "b.wav" not in told
+  assert told.startswith("Error: 2 of 3 files failed:")
+
+
+def test_predict_refuses_a_stretch_before_it_writes(workdir, song, tmp_path):
+  out = tmp_path / "found"
+  options = ("predict", song, "--checkpoint", workdir, "--out", out)
+  assert run(*options, "--start", -1).exit_code == run(*options, "--length", 0).exit_code == 2
+  result = run(*options, "--start", 60)
+  assert result.exit_code == 1 and "expected a stretch of its 4.000 s" in result.output
+  assert not list(tmp_path.glob("found/*"))
+
+
+def test_evaluate_names_a_class_that_occurs_nowhere(tmp_path):
+  (tmp_path / "x.csv").write_text("time,label\n1.0,KD\n2.0,SD\n")
+  result = run("evaluate", tmp_path, tmp_path, "--classes", "KD,XX")
+  assert result.exit_code == 1
+  assert f"no event 'XX' in {tmp_path} nor in {tmp_path}; expected classes among KD, SD" in result.output
+
+
+def test_evaluate_follows_links_and_passes_hidden_files(tmp_path):
+  true, found = tmp_path / "true", tmp_path / "found"
+  (tmp_path / "elsewhere").mkdir()
+  for folder in (true, found):
+    folder.mkdir()
+    (folder / "kit").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+  (tmp_path / "elsewhere" / "x.csv").write_text("time,label\n1.0,KD\n")
+  (true / "._x.csv").write_bytes(b"\0\xff of a Mac")
+  result = run("evaluate", true, found, "--json")
+  assert result.exit_code == 0 and json.loads(result.output)["f1/KD"] == 1
+
+
 def test_evaluate_scores_folders_whatever_their_formats(tmp_path):
   true, found = tmp_path / "true", tmp_path / "found"
   for folder in (true, found):

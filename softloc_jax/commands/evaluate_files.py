@@ -34,7 +34,7 @@ def evaluate(
 
   Raises:
     FileNotFoundError: a missing file or folder, or a folder without label files.
-    ValueError: files that are in one folder only, or that cannot be read.
+    ValueError: files that are in one folder only, or that cannot be read, or a class that occurs nowhere.
   """
   true_files, files = _files(pathlib.Path(reference)), _files(pathlib.Path(estimate))
   if len(true_files) == len(files) == 1:  # whatever their names
@@ -47,8 +47,14 @@ def evaluate(
   events = [event_files.read_events(files[name]) for name in true_files]
   found = sorted({label for one in (*true_events, *events) for label in one})
   known = found if classes is None else list(classes)
-  if not known:
+  if not found:
     raise ValueError(f"no event in {reference} nor in {estimate}; nothing can be scored")
+  absent = [name for name in known if name not in found]
+  if absent:
+    raise ValueError(
+      f"no event {', '.join(map(repr, absent))} in {reference} nor in {estimate};"
+      f" expected classes among {', '.join(found)}"
+    )
 
   def only(one: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {label: times_s for label, times_s in one.items() if label in known}
@@ -84,15 +90,15 @@ def _files(path: pathlib.Path) -> dict[str, pathlib.Path]:
   if not path.is_dir():
     raise FileNotFoundError(f"no such file or folder: {path}")
   found: dict[str, pathlib.Path] = {}
-  for one in sorted(path.rglob("*")):
-    if one.suffix.lower() not in event_files.EXTENSIONS or not one.is_file():
+  for one in folder_lib.list_files(path):
+    if one.suffix.lower() not in event_files.EXTENSIONS or one.stem.lower() in folder_lib.NOT_SIDECARS:
       continue
-    if one.stem.lower() in folder_lib.NOT_SIDECARS:
-      continue
-    name = str(one.relative_to(path).with_suffix(""))
+    name = str(one.with_suffix(""))
     if name in found:
-      raise ValueError(f"{found[name]} and {one} are labels of the same name; expected one format in {path}")
-    found[name] = one
+      raise ValueError(
+        f"{found[name]} and {path / one} are labels of the same name; expected one format in {path}"
+      )
+    found[name] = path / one
   if not found:
     raise FileNotFoundError(f"no label file in {path}: looked for {', '.join(event_files.EXTENSIONS)}")
   return found

@@ -11,15 +11,15 @@ A csv file is a sidecar, and a signal only where no other signal beside it has i
 its sidecar: one beside it with another extension, or one in `annotations/` or `labels/`.
 
 The id of a recording is its path within the folder, without extension and with "/" written as "__":
-`kit1__clip`. Hidden files are not read, nor are event files named README, LICENSE, metadata, split or
-supervision that belong to no signal. `split.csv` may say which recordings train and test (`splits`), and
-`supervision.csv` how far times may be trusted (`supervision`).
+`kit1__clip`. Links are followed. Hidden files are not read, nor are event files named README, LICENSE,
+metadata, split or supervision that belong to no signal. `split.csv` may say which recordings train and test
+(`splits`), and `supervision.csv` how far times may be trusted (`supervision`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import fnmatch
 import os
@@ -84,7 +84,8 @@ def load(
     `class_map`, or else the labels found.
 
   Raises:
-    FileNotFoundError: no such folder, no signal in it, or no `split.csv` though `split` is given.
+    FileNotFoundError: no such folder, no signal in it, a link that leads nowhere, or no `split.csv` though
+      `split` is given.
     ValueError: files that do not pair up, unknown labels, events outside their recording, unreadable or empty
       files, NaN in a signal, or nothing left to read; the message names the files and what was expected.
   """
@@ -116,9 +117,41 @@ def find(
   """Signals of a folder with all their sidecars, and event files without a signal; nothing is read.
 
   Raises:
-    FileNotFoundError: no signal in it.
+    FileNotFoundError: no signal in it, or a link that leads nowhere.
   """
-  return _pair_up(folder, _list_files(folder), sidecar_extension)
+  return _pair_up(folder, list_files(folder), sidecar_extension)
+
+
+def list_files(folder: str | os.PathLike) -> list[pathlib.PurePosixPath]:
+  """Every file in a folder and those inside that is not hidden, as sorted paths within it; follows links.
+
+  Raises:
+    FileNotFoundError: a link that leads nowhere, or no such folder.
+    OSError: a folder that may not be read.
+  """
+  return sorted(_walk(pathlib.Path(folder), pathlib.PurePosixPath(), ()))
+
+
+def _walk(
+  folder: pathlib.Path, within: pathlib.PurePosixPath, above: tuple[str, ...]
+) -> Iterator[pathlib.PurePosixPath]:
+  """The files of one of its folders, which lies in those of the true paths `above`."""
+  here = os.path.realpath(folder / within)
+  if here in above:  # a link back up, whose files are listed there
+    return
+  with os.scandir(folder / within) as entries:
+    for entry in entries:
+      if entry.name.startswith("."):
+        continue
+      if entry.is_dir():
+        yield from _walk(folder, within / entry.name, (*above, here))
+      elif entry.is_file():
+        yield within / entry.name
+      elif entry.is_symlink() and not os.path.exists(entry.path):
+        raise FileNotFoundError(
+          f"{entry.path} is a link to {os.readlink(entry.path)}, which does not exist; expected a file or"
+          f" folder"
+        )
 
 
 def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
@@ -135,12 +168,6 @@ def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
     unknown = sorted({name for name in class_map.values() if name is not None} - set(classes))
     if unknown:
       raise ValueError(f"class_map leads to {', '.join(unknown)}; expected one of {', '.join(classes)}")
-
-
-def _list_files(folder: pathlib.Path) -> list[pathlib.PurePosixPath]:
-  """Every file that is not hidden, as a path within the folder."""
-  paths = (pathlib.PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-  return sorted(path for path in paths if not any(part.startswith(".") for part in path.parts))
 
 
 def _pair_up(

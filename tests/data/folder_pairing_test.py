@@ -33,6 +33,33 @@ def events_of(recording):
   return {label: times.tolist() for label, times in recording.events.items()}
 
 
+def test_links_are_followed_and_lead_into_no_circle(tmp_path):
+  elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+  for name in ("kit/a", "kit/.hidden/b", "kit/._c"):
+    add_npz(elsewhere, name)
+  add_text(elsewhere, "kit/a.csv")
+  add_npz(data, "z")
+  add_text(data, "z.csv")
+  (data / "linked").symlink_to(elsewhere / "kit", target_is_directory=True)
+  (elsewhere / "kit" / "back").symlink_to(data, target_is_directory=True)
+  (data / "again.npz").symlink_to(data / "z.npz")
+  (data / ".lock").symlink_to("nowhere")  # hidden
+  found = [str(path) for path in folder.list_files(data)]
+  assert found == ["again.npz", "linked/a.csv", "linked/a.npz", "z.csv", "z.npz"]
+  (data / "again.npz").unlink()
+  assert [r.id for r in folder.load(data)] == ["linked__a", "z"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+  add_npz(tmp_path, "a")
+  add_text(tmp_path, "a.csv")
+  (tmp_path / "b.npz").symlink_to("gone.npz")
+  with pytest.raises(
+    FileNotFoundError, match=r"b\.npz is a link to gone\.npz, which does not exist; expected"
+  ):
+    folder.load(tmp_path)
+
+
 def test_sidecar_beside_its_signal(tmp_path):
   add_npz(tmp_path, "b")
   add_text(tmp_path, "b.csv")

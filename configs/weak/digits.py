@@ -8,8 +8,8 @@ places, 8 pixels apart; "time" in what is written is the number of the place.
 
   python -m experiments.train --config=configs/weak/digits.py:mnist,data_dir=PATH --workdir=DIR
 
-`size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU). Digits that are learned from
-are turned, sheared and stretched a little; `--config.data.distortion=0` leaves them as they are.
+`size=cpu` is a small network; `size=paper` has the convolutions of VGG-13 (GPU). With
+`--config.data.distortion=0.1` digits that are learned from are turned, sheared and stretched a little.
 
 With `alone=True` each digit has a canvas of its own, a single place: its count is its label, and the same
 convolutions learn with full supervision. That is the classifier to compare with.
@@ -25,7 +25,6 @@ VARIANTS = ("embedded", "mnist", "tfds")
 SIZES = ("cpu", "paper")
 CANVAS, STRIDE = 96, 8
 PLACES = (CANVAS // STRIDE) ** 2
-DISTORTION = 0.1  # of digits that are learned from
 WINDOW = 32  # pixels that VGG-13 needs
 
 
@@ -49,7 +48,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "curve": args.curve,
       "min_digits": 1,
       "max_digits": 5,
-      "distortion": DISTORTION,
+      "distortion": 0.0,
       "seed": 0,
       "num_train": 10_000_000,  # made when they are drawn
       "num_validation": 200,

@@ -126,10 +126,10 @@ def test_a_distorted_picture_is_read_through_the_map():
 
 def test_only_what_is_learned_from_is_distorted():
   config = digits_config.get_config("embedded").data
-  parts = data.load(config)
-  with config.unlocked():
-    config.distortion = 0.0
   plain = data.load(config)
+  with config.unlocked():
+    config.distortion = 0.1
+  parts = data.load(config)
   assert not np.array_equal(parts["train"][0].signal, plain["train"][0].signal)
   for split in ("validation", "test"):
     np.testing.assert_array_equal(parts[split][0].signal, plain[split][0].signal)

@@ -100,6 +100,7 @@ def test_all_formats_say_the_same(refined):
 def test_the_report_is_one_file_that_tells_the_command(refined):
   text = (refined[0] / "report.html").read_text()
   assert text.count("data:image/png;base64,") == 2 + 6
+  text = re.sub(r"base64,[^\"]*", "", text)  # in which any letters may stand
   assert "take5" in text and "<script" not in text and "http" not in text
   assert "softloc-jax" in text
 

@@ -83,7 +83,7 @@ def test_one_undecided_frame_bounds_every_count(growing, logits):
 def test_a_low_loss_means_decided_frames(logits):
   # L12: no count can cost less than -log(1/2 + min_j |1/2 - p_j|).
   undecided = np.abs(0.5 - expit(logits.astype(np.float64))).min(1)
-  counts = np.arange(NUM_FRAMES + 1)
+  counts = np.broadcast_to(np.arange(NUM_FRAMES + 1), (len(logits), NUM_FRAMES + 1))
   loss = jax.jit(lambda x: losses.count_nll(x, counts, max_count=NUM_FRAMES, reduce_fn=None))
   every_count = np.broadcast_to(logits[..., None], (*logits.shape, NUM_FRAMES + 1))  # a class for each
   assert (loss(every_count) >= -np.log(0.5 + undecided)[:, None] - ROUNDING).all()

@@ -31,7 +31,7 @@ _FEWEST_ROWS_OF_MOVED = 8
 # numbers on, kernels of 3 x 3 gained up to 2.8 times and lost a tenth at most; below, up to two thirds.
 _FEWEST_FEATURES = 32
 _FEWEST_NUMBERS = 2**22
-# XLA is slowest here: at 2 x 2 places of 512 channels `experiments.benchmark` sees a gain of 79 times,
+# XLA is slowest here: at 2 x 2 places of 512 channels `experiments.benchmark` sees gains of 50 to 80 times,
 # value and gradients. At 3 x 3 places some sizes gained, others lost.
 _FEW_PLACES = 4
 

@@ -98,7 +98,8 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
     saved = torch.load(path, map_location="cpu", weights_only=True)
   except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-    raise ValueError(f"{path}: {error}; expected a file of torch") from error
+    # Its message is a page, with advice to trust the file.
+    raise ValueError(f"{path}: torch cannot read it, {type(error).__name__}; expected its weights") from error
   named = saved
   for key in ("state_dict", "model_state_dict"):
     named = named.get(key, named) if isinstance(named, Mapping) else named

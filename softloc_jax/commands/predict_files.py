@@ -8,12 +8,11 @@ import pathlib
 from typing import NamedTuple
 
 from softloc_jax import detector
-from softloc_jax.data import event_writers, signal_files
+from softloc_jax.data import event_writers, signal_files, video_files
 from softloc_jax.data import folder as folder_lib
 
 # In a folder, a csv is as likely a label file, and is only read where it is named itself.
 _SIGNALS = (*signal_files.AUDIO_EXTENSIONS, ".npz", ".hea")
-_VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 
 
 class Planned(NamedTuple):
@@ -57,7 +56,7 @@ def plan(
   """
   _check_extensions(extensions)
   listed = {path: folder_lib.list_files(path) for path in files if path.is_dir()}
-  sources = list(_sources(files, listed, _VIDEOS if videos else _SIGNALS))
+  sources = list(_sources(files, listed, video_files.EXTENSIONS if videos else _SIGNALS))
   signals = _identities([source for source, _ in sources])
   beside = _identities([path / one for path, found in listed.items() for one in found])
   planned: list[Planned] = []

@@ -31,7 +31,6 @@ CLASSES = (
 NUM_FOLDS = 4
 SIDE = 160  # of a clip, in pixels
 CLIPS_FOLDER, RAW_FOLDER = f"videos_{SIDE}", "videos"
-RAW_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 _FIELDS = ("id", "youtube_id", "player", "sex", "club", "view", "slow", "events", "bbox", "split")
 
 
@@ -147,7 +146,7 @@ def find(data_dir: str | os.PathLike) -> list[Swing]:
   clips = {_number(path): path for path in sorted((folder / CLIPS_FOLDER).glob("*.mp4"))}
   raw: dict[str, pathlib.Path] = {}
   for path in sorted((folder / RAW_FOLDER).glob("*")):
-    if path.suffix.lower() in RAW_SUFFIXES and raw.setdefault(path.stem, path) != path:
+    if path.suffix.lower() in video_files.EXTENSIONS and raw.setdefault(path.stem, path) != path:
       raise ValueError(f"{path}: there is {raw[path.stem].name} too; expected one file of a video")
   swings = annotations(folder)
   unknown = sorted(set(clips) - {one.id for one in swings})

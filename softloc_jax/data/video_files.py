@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+EXTENSIONS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+
 # How far the time of a frame may be from where an even rate would put it, in frames.
 _MOST_UNEVEN = 0.6
 # ImageNet's mean colour.

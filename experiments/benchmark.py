@@ -17,6 +17,7 @@ from experiments.benchmarks import (
   convolutions,
   count_loss,
   features,
+  pages,
   piano,
   prediction,
   roofline,
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, Callable[[int], dict[str, dict[str, Timing]]]] = {
   "convolutions": convolutions.measure,
   "training": training.measure,
   "piano": piano.measure,
+  "pages": pages.measure,
 }
 
 _OUT = flags.DEFINE_string("out", "runs/benchmark", "Where the figures go.")

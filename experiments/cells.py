@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 import tqdm
 
+from experiments import huge_pages
 from softloc_jax import checkpoints, train
 
 
@@ -43,6 +44,7 @@ def run(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> 
       initializer=_prepare_process,
       initargs=(jobs, programs),
     ) as pool,
+    huge_pages.for_new_processes(),
   ):
     running = {pool.submit(run_cell, config, workdir / name): name for name, config in configs.items()}
     for future in tqdm.tqdm(concurrent.futures.as_completed(running), total=len(running), unit="cell"):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmark
-from experiments.benchmarks import count_loss, features, piano, roofline, timing, training
+from experiments import benchmark, huge_pages
+from experiments.benchmarks import count_loss, features, pages, piano, roofline, timing, training
 from softloc_jax import data
 from softloc_jax.network import Network
 
@@ -72,6 +72,16 @@ def test_features_are_measured_beside_librosa():
   groups = features.measure(repeats=1, minutes=1 / 3)
   (timings,) = groups.values()
   assert list(timings) == ["on the device", "on the device, one chunk at a time", "librosa"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not huge_pages.available(), reason="the C library has one kind of pages")
+def test_steps_are_measured_in_processes_with_either_kind_of_pages(monkeypatch):
+  (timings,) = pages.measure(repeats=1, tasks={"golf": pages.golf_batch}).values()
+  assert list(timings) == ["huge pages", "small pages"]
+  assert all(one.median_s > 0 for one in timings.values())
+  monkeypatch.setattr(huge_pages, "available", lambda: False)
+  assert pages.measure(repeats=1) == {}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 
+from absl import logging
 import jax
 from ml_collections import ConfigDict
 import numpy as np
@@ -157,6 +158,14 @@ class Detector:
     source_rate_hz = recording.sample_rate_hz
     if self.config.data.conditioning is not None:
       recording = condition.condition(recording, **self.config.data.conditioning)
+    if recording.sample_rate_hz > source_rate_hz:
+      logging.warning(
+        "recording %r has %g samples per second; the network expects %g, and sees nothing above %g Hz here",
+        recording.id,
+        source_rate_hz,
+        recording.sample_rate_hz,
+        source_rate_hz / 2,
+      )
     checks.check_signal(recording, self.network.extractor)
     probs = self._predictor.probabilities(self.variables, recording.signal)[0]
     times_s, confidence = self._decoder(probs, self.calibration)

@@ -253,6 +253,15 @@ def test_other_rates_are_resampled_where_recordings_are():
   assert abs(len(found) - sum(map(len, expected.values()))) <= 1
 
 
+def test_a_recording_of_a_lower_rate_is_warned_of(caplog):
+  trained = make_detector(SIGNAL, {"causal": True})
+  trained.config.data.conditioning = ConfigDict({"sample_rate_hz": 100.0})
+  for rate_hz, said in ((200.0, False), (100.0, False), (50.0, True)):
+    caplog.clear()
+    trained.detect(Recording("take", np.zeros(400, np.float32), rate_hz, {}))
+    assert ("'take' has 50 samples per second; the network expects 100" in caplog.text) is said
+
+
 def as_bytes(signal, dtype="<i2"):
   scaled = np.round(np.clip(signal / 8, -1, 1) * 32767)
   return scaled.astype("<i2").tobytes() if dtype == "<i2" else signal.astype(dtype).tobytes()

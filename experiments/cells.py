@@ -65,5 +65,5 @@ def _share_cores(jobs: int) -> None:
   """Gives this process its share of the cores, before jax counts them at its first use."""
   if jobs > 1 and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
-    number = multiprocessing.current_process()._identity[0] - 1
-    os.sched_setaffinity(0, cores[number % len(cores) :: jobs] or cores)
+    number = (multiprocessing.current_process()._identity[0] - 1) % jobs  # counted on by every further pool
+    os.sched_setaffinity(0, cores[number % len(cores) :: jobs])

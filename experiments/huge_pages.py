@@ -1,8 +1,8 @@
 """Memory in huge pages, for processes that are started.
 
 XLA gives the memory of a step back when it is done, and asks for it anew: on a CPU the system then hands out
-thousands of small pages a step, for up to a third of its time. Huge pages are few. Whoever allocates decides
-when its process starts, so that a process cannot choose for itself.
+thousands of small pages a step, which the benchmark sees take up to a sixth of its time. Huge pages are few.
+Whoever allocates decides when its process starts, so that a process cannot choose for itself.
 """
 
 from collections.abc import Iterator

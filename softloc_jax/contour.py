@@ -49,7 +49,8 @@ _GROUPS_A_STEP = 4
 _STEP_SIZE = 2**12
 # The same where a step costs a kernel launch and there is room: all frames at once, then a tree of products.
 _STEP_SIZE_ON_ACCELERATORS = 2**23
-_MOST_TILT_STEPS = 60
+# Of logits beyond 1e20 each halves a bracket that wide; others arrive in a handful.
+_MOST_TILT_STEPS = 240
 # How far the tilted mean may be from the count, in standard deviations: the tilt need not be exact.
 _TILT_TOLERANCE = 0.8
 # The tilt of a count that leaves no choice; no logit is larger.

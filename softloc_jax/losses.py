@@ -146,9 +146,9 @@ def softloc(
     logits: `[..., T, C]`.
     labels: `[..., T, C]`, 1 at (misaligned) events.
     softness: standard deviation of the Gaussian in frames.
-    alpha: weight of counting, 0 to 1; see `alpha_schedule`.
+    alpha: weight of counting, 0 to 1, or of each sequence and class, `[..., C]`; see `alpha_schedule`.
     max_count: the last bin of the count distribution.
-    smoothing_weight: balance of the two terms before alpha. The papers' code implied
+    smoothing_weight: balance of the two terms before alpha, as alpha. The papers' code implied
       about 32 for audio and 110 for video; here it is always said.
     counts: `[..., C]`; None sums the labels.
     where: `[..., T]`.
@@ -165,7 +165,8 @@ def softloc(
     counts = jnp.round(jnp.sum(labels, axis=-2, where=where[..., None]))
   smooth = soft_localization(logits, labels, softness=softness, where=where, reduce_fn=None)
   count = count_nll(logits, counts, max_count=max_count, where=where, reduce_fn=None)
-  alpha, smoothing_weight = (jnp.asarray(weight, logits.dtype) for weight in (alpha, smoothing_weight))
+  alpha = _weights("alpha", alpha, smooth.shape, logits.dtype)
+  smoothing_weight = _weights("smoothing_weight", smoothing_weight, smooth.shape, logits.dtype)
   # Without weight even a count that cannot be costs nothing, rather than 0 * inf.
   counting = jnp.where(alpha == 0, 0.0, alpha * count)
   return _reduce((1 - alpha) * smoothing_weight * smooth + counting, where, reduce_fn)
@@ -239,7 +240,7 @@ def cross_entropy(
   logits, where = _prepare(logits, where)
   labels = _labels(labels, logits)
   event, no_event = jax.nn.softplus(-logits), jax.nn.softplus(logits)
-  weighted = jnp.asarray(positive_weight, logits.dtype) * labels
+  weighted = _weights("positive_weight", positive_weight, logits.shape[-1:], logits.dtype) * labels
   return _sum_time(weighted * event + (1 - labels) * no_event, where, reduce_fn)
 
 
@@ -276,7 +277,9 @@ def softmax_cross_entropy(
   _checked("labels", labels, (*logits.shape[:-1], logits.shape[-1] - 1))
   none = jnp.maximum(1 - jnp.sum(labels, axis=-1, keepdims=True), 0)
   target = jnp.concatenate([labels, none], axis=-1)
-  weights = 1.0 if class_weights is None else jnp.asarray(class_weights, logits.dtype)
+  weights = 1.0
+  if class_weights is not None:
+    weights = _weights("class_weights", class_weights, logits.shape[-1:], logits.dtype)
   return _sum_time(-weights * target * jax.nn.log_softmax(logits), where, reduce_fn)
 
 
@@ -403,7 +406,7 @@ def shift_tolerant(
   pooled = _max_pool(jnp.where(where[..., None], logits, lowest), tolerance)
   near = _max_pool(labels, 2 * tolerance)
   event, no_event = jax.nn.softplus(-pooled), jax.nn.softplus(pooled)
-  weighted = jnp.asarray(positive_weight, logits.dtype) * labels
+  weighted = _weights("positive_weight", positive_weight, logits.shape[-1:], logits.dtype) * labels
   return _sum_time(weighted * event + (1 - near) * no_event, where, reduce_fn)
 
 
@@ -423,6 +426,15 @@ def _prepare(logits: ArrayLike, where: ArrayLike | None) -> tuple[Array, Array]:
 
 def _labels(labels: ArrayLike, logits: Array) -> Array:
   return _checked("labels", jnp.asarray(labels, logits.dtype), logits.shape)
+
+
+def _weights(name: str, weights: ArrayLike, shape: tuple[int, ...], dtype) -> Array:
+  """Weights that broadcast to the shape of what they weigh, and give it no other."""
+  weights = jnp.asarray(weights, dtype)
+  axes = zip(weights.shape[::-1], shape[::-1], strict=False)
+  if weights.ndim > len(shape) or any(size not in (1, expected) for size, expected in axes):
+    raise ValueError(f"{name} has shape {weights.shape}; expected a number, or {shape}")
+  return weights
 
 
 def _shape_of_counts(logits: Array) -> tuple[int, ...]:

@@ -26,7 +26,8 @@ class Predictor:
   A recording is cut into chunks with context on both sides. Cut off again (`overlap="cut"`), what the
   context yields only informs the rest, and the result is that of one pass over the whole recording where
   the context covers what the network remembers. Kept (`"fade"`, overlap-add), each chunk fades into the
-  next over twice the context: for networks that remember further. Memory does not grow with the recording.
+  next over twice the context: for networks that remember further. What is computed with does not grow with
+  the recording; its signal and the result do.
 
   Beyond its ends a recording is filled with zeros. Without any context nothing is filled: the last chunk ends
   where the recording does, over frames of the one before, whose results stay; and a recording that is shorter

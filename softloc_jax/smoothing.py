@@ -32,11 +32,13 @@ def gaussian_kernel(offsets: ArrayLike, softness: ArrayLike) -> Array:
       can be learned.
 
   Returns:
-    The kernel at those offsets.
+    The kernel at those offsets, of unit mass to about 6e-9.
 
   >>> gaussian_kernel(jnp.arange(-1, 2), 1.0).round(4)
   Array([0.242 , 0.3989, 0.242 ], dtype=float32)
   """
+  if jnp.result_type(softness) in (jnp.float16, jnp.bfloat16):
+    softness = jnp.asarray(softness, jnp.float32)  # whose square would overflow
   precision = 0.5 / jnp.square(jnp.maximum(softness, 1e-3))
   # The sum over all whole numbers is softness * sqrt(2 pi) to 2e-9 from 1 frame on, by Poisson's
   # summation formula; below that seven terms on each side hold it all.
@@ -48,7 +50,7 @@ def gaussian_kernel(offsets: ArrayLike, softness: ArrayLike) -> Array:
 
 
 def gaussian_smooth(values: ArrayLike, softness: ArrayLike, *, method: str = "auto") -> Array:
-  """Smooths along time with a Gaussian that is whole, to the last digit of the values' type.
+  """Smooths along time with a Gaussian that is whole: what is cut off is below the values' last digit.
 
   Args:
     values: `[..., T, C]`.

@@ -27,6 +27,12 @@ def test_all_ways_to_the_count_loss_agree():
     np.testing.assert_allclose(gradient, expected, atol=1e-5, err_msg=name)
 
 
+def test_both_ways_to_the_distribution_agree():
+  logits = count_loss.batch((1, 30, 0))[0][0]
+  by_us, by_scipy = (method(logits) for method in count_loss.distribution_methods(30).values())
+  np.testing.assert_allclose(jnp.exp(by_us), by_scipy, rtol=1e-4, atol=1e-12)
+
+
 def test_functions_are_timed_in_turns():
   order = []
   functions = {name: lambda x, name=name: order.append(name) for name in ("a", "b")}
@@ -71,7 +77,8 @@ def test_a_piano_step_is_measured_beside_its_loss():
 def test_features_are_measured_beside_librosa():
   groups = features.measure(repeats=1, minutes=1 / 3)
   (timings,) = groups.values()
-  assert list(timings) == ["on the device", "on the device, one chunk at a time", "librosa"]
+  ours, theirs = "on the device", "librosa"
+  assert list(timings) == [f"{who}{how}" for who in (ours, theirs) for how in ("", ", one chunk at a time")]
 
 
 @pytest.mark.slow

@@ -378,6 +378,28 @@ def test_targets_and_masks_of_other_shapes_are_refused(name):
     loss(logits[0, :, 0], target[0])
 
 
+def test_weights_of_other_shapes_are_refused():
+  logits, labels, _ = make_batch("softloc")
+  clips, _, classes = logits.shape
+  settings = {"softness": 2.0, "alpha": 0.5, "max_count": 4, "reduce_fn": None}
+  for name in ("alpha", "smoothing_weight"):
+    for fitting in (0.5, np.full(classes, 0.5), np.full((clips, 1), 0.5), np.full((clips, classes), 0.5)):
+      values = losses.softloc(logits, labels, **(settings | {name: fitting}))
+      assert values.shape == (clips, classes)
+    for wrong in (np.ones(classes + 1), np.ones((7, clips, classes)), np.ones((clips + 1, 1))):
+      with pytest.raises(
+        ValueError, match=rf"{name} has shape .*; expected a number, or \({clips}, {classes}\)"
+      ):
+        losses.softloc(logits, labels, **(settings | {name: wrong}))
+  for wrong in (np.ones(classes + 1), np.ones((logits.shape[1], 1))):
+    with pytest.raises(ValueError, match="positive_weight has shape"):
+      losses.cross_entropy(logits, labels, positive_weight=wrong)
+    with pytest.raises(ValueError, match="positive_weight has shape"):
+      losses.shift_tolerant(logits, labels, tolerance=1, positive_weight=wrong)
+  with pytest.raises(ValueError, match="class_weights has shape"):
+    losses.softmax_cross_entropy(logits, labels[..., :-1], class_weights=np.ones(classes + 1))
+
+
 @pytest.mark.parametrize(
   ("loss", "name"), [("widened_cross_entropy", "width"), ("shift_tolerant", "tolerance")]
 )

@@ -119,7 +119,7 @@ def test_too_little_context_shows():
   assert {9, 10, 19, 20} <= set(wrong) <= {t for t in range(103) if t % 10 in (0, 9)}
 
 
-def test_memory_does_not_grow_with_the_recording():
+def test_what_is_computed_with_does_not_grow_with_the_recording():
   network = moving_sum(3)
   predictor = Predictor(network, chunk_frames=10, context_frames=3, batch_size=6)
   for num_samples in (5, 10, 41, 60, 400, 1_234):

@@ -109,6 +109,12 @@ def test_half_precision_is_smoothed_in_float32(path):
   np.testing.assert_array_equal(found, whole)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_a_softness_of_half_precision_keeps_the_mass(dtype):
+  offsets = jnp.arange(-3000, 3001)
+  np.testing.assert_allclose(smoothing.gaussian_kernel(offsets, dtype(300)).sum(), 1, rtol=1e-6)
+
+
 def test_gradient_in_the_values(path):
   # Linear and, but for the border, symmetric: the gradient smooths the weights, border included.
   values, weights = np.random.default_rng(7).normal(size=(2, 50, 2)).astype(np.float32)

@@ -10,6 +10,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats
 
 from experiments.benchmarks import contour_kernels, torch_training
 from experiments.benchmarks.timing import Timing, compare
@@ -35,6 +36,7 @@ SHAPES = (
 )
 TORCH_SHAPES = SHAPES[:2]
 LONG = (1, 100_000, 2000)
+DISTRIBUTION_FRAMES = 1000
 
 
 def batch(shape: tuple[int, int, int], seed: int = 0) -> tuple[Array, Array]:
@@ -46,7 +48,7 @@ def batch(shape: tuple[int, int, int], seed: int = 0) -> tuple[Array, Array]:
 
 
 def measure(repeats: int) -> dict[str, dict[str, Timing]]:
-  """Shape -> method -> timing of value and gradient of the summed loss."""
+  """Shape -> method -> timing of value and gradient of the summed loss; and of a whole distribution."""
   results = {}
   for shape in SHAPES:
     functions = jax_methods(shape[2])
@@ -55,21 +57,41 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
     results[" x ".join(map(str, shape))] = compare(functions, *batch(shape), repeats=repeats)
   by_contour = {"contour": _value_and_grad("contour", LONG[2])}
   results[" x ".join(map(str, LONG))] = compare(by_contour, *batch(LONG), repeats=repeats)
+  logits, _ = batch((1, DISTRIBUTION_FRAMES, 0))
+  results[f"all counts of {DISTRIBUTION_FRAMES} frames"] = compare(
+    distribution_methods(DISTRIBUTION_FRAMES), logits[0], repeats=repeats
+  )
   return results
 
 
+def distribution_methods(num_frames: int) -> dict[str, Callable[[Array], Any]]:
+  """Probabilities of every count of one sequence, as logarithms and not."""
+
+  def by_scipy(logits):
+    return scipy.stats.poisson_binom.pmf(np.arange(num_frames + 1), np.asarray(jax.nn.sigmoid(logits)))
+
+  return {
+    "log_pmf": jax.jit(functools.partial(poisson_binomial.log_pmf, max_count=num_frames)),
+    "scipy.stats.poisson_binom": by_scipy,
+  }
+
+
 def jax_methods(max_count: int) -> dict[str, Callable[[Array, Array], Any]]:
-  """The library's methods, a recursion on probabilities, and the cross entropy of the same logits."""
+  """The library's methods, recursions as one writes them, and the cross entropy of the same logits."""
   methods = {name: _value_and_grad(name, max_count) for name in ("auto", "contour", "scan")}
 
   def by_probabilities(logits, counts):
     return -jnp.sum(jnp.log(recursion(jax.nn.sigmoid(logits), counts, max_count)))
+
+  def by_logarithms(logits, counts):
+    return -jnp.sum(log_recursion(logits, counts, max_count))
 
   def cross_entropy(logits, counts):
     return jnp.sum(jax.nn.softplus(logits) - logits * (logits > 0))
 
   if (platform := jax.default_backend()) in contour_kernels.PLATFORMS:
     methods["contour by Pallas kernels"] = value_and_grad_by_kernels(max_count, platform)
+  methods["plain scan of logarithms"] = jax.jit(jax.value_and_grad(by_logarithms))
   methods["scan of probabilities"] = jax.jit(jax.value_and_grad(by_probabilities))
   methods["cross entropy"] = jax.jit(jax.value_and_grad(cross_entropy))
   return methods
@@ -112,6 +134,21 @@ def recursion(probs: Array, counts: Array, max_count: int) -> Array:
   start = jnp.zeros((len(probs), max_count + 1)).at[:, 0].set(1.0)
   pmf, _ = jax.lax.scan(step, start, probs.T)
   return jnp.take_along_axis(pmf, counts[:, None], axis=1) + 1e-30
+
+
+def log_recursion(logits: Array, counts: Array, max_count: int) -> Array:
+  """L9 on logarithms, left to jax to differentiate: `[N, T]`, `[N]` -> `[N]`."""
+  leaves = jnp.arange(max_count + 1) < max_count
+
+  def step(log_pmf, frame):
+    log_p, log_q = frame
+    moved = jnp.pad(log_pmf[:, :-1] + log_p[:, None], ((0, 0), (1, 0)), constant_values=-1e30)
+    return jnp.logaddexp(log_pmf + jnp.where(leaves, log_q[:, None], 0.0), moved), None
+
+  start = jnp.full((len(logits), max_count + 1), -1e30).at[:, 0].set(0.0)
+  frames = jax.nn.log_sigmoid(logits.T), jax.nn.log_sigmoid(-logits.T)
+  log_pmf, _ = jax.lax.scan(step, start, frames)
+  return jnp.take_along_axis(log_pmf, counts[:, None], axis=1)
 
 
 def torch_method(shape: tuple[int, int, int]) -> Callable[[Array, Array], Any] | None:

@@ -27,8 +27,8 @@ from jax.typing import ArrayLike
 
 from softloc_jax import contour
 
-# Stands for log(0) inside the recursion, where -inf less -inf would be NaN. It is far below any logarithm that
-# logits within [-1e4, 1e4] give (about -1e4 a frame), so that it never competes with one.
+# Stands for log(0) inside the recursion, where -inf less -inf would be NaN. It is far below all logarithms
+# that logits within [-1e4, 1e4] give (about -1e4 a frame), so that it never competes with one.
 _LOG_ZERO = -1e30
 # Of one sequence; beyond it the gradient of the recursion trades memory for time.
 _MOST_RESIDUALS = 2**13

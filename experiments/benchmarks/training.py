@@ -1,12 +1,13 @@
-"""Training steps of the embedded main job: on one batch, with the input pipeline behind, and in torch."""
+"""Training steps of drums and heart beats: on one batch, with the input pipeline behind, and in torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
+import numpy as np
 
-from configs.weak import drums
+from configs.weak import drums, ecg
 from experiments.benchmarks import torch_training
 from experiments.benchmarks.timing import Timing, compare
 from softloc_jax import augment, data, data_parallel, input_pipeline, objective, train_step
@@ -18,12 +19,21 @@ STEPS = 20
 
 def measure(repeats: int) -> dict[str, dict[str, Timing]]:
   """Config -> with or without its input, or in torch -> timing of some steps."""
-  config = small_drums()
+  by_drums, by_beats = small_drums(), beats()
+  return {
+    by_drums.name: _of_steps(by_drums, data.load(by_drums.data)["train"], repeats, also_in_torch=True),
+    by_beats.name: _of_steps(by_beats, made_up_beats(by_beats), repeats),
+  }
+
+
+def _of_steps(
+  config, recordings: Sequence[Recording], repeats: int, *, also_in_torch: bool = False
+) -> dict[str, Timing]:
   network = Network.from_config(config)
   step, state = trainer(config, network)
-  batches = batches_of(config, network, data.load(config.data)["train"])
+  batches = batches_of(config, network, recordings)
   first = next(batches)
-  by_torch = in_torch(config, network, state, first)
+  by_torch = in_torch(config, network, state, first) if also_in_torch else None
 
   def run(next_batch: Callable):
     nonlocal state
@@ -39,7 +49,27 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
     functions[f"{STEPS} steps on one batch in torch"] = lambda: [by_torch() for _ in range(STEPS)]
   timings = compare(functions, repeats=repeats)
   batches.close()
-  return {config.name: timings}
+  return timings
+
+
+def beats():
+  """Heart beats from counts, without an end."""
+  config = ecg.get_config().unlock()
+  config.num_steps = 10_000
+  return config
+
+
+def made_up_beats(config) -> list[Recording]:
+  """Five half hours of noise, in which a heart would beat every .8 s or so."""
+  rng = np.random.default_rng(0)
+  rate_hz, seconds = config.features.sample_rate_hz, 1800
+  recordings = []
+  for number in range(5):
+    signal = rng.standard_normal((round(seconds * rate_hz), 1), np.float32)
+    times_s = np.cumsum(rng.uniform(0.6, 1.0, round(seconds / 0.8)))
+    events = {"beat": times_s[times_s < seconds]}
+    recordings.append(Recording(str(number), signal, rate_hz, events))
+  return recordings
 
 
 def small_drums():

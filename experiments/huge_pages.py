@@ -1,7 +1,7 @@
 """Memory in huge pages, for processes that are started.
 
 XLA gives the memory of a step back when it is done, and asks for it anew: on a CPU the system then hands out
-thousands of small pages a step, which the benchmark sees take up to a sixth of its time. Huge pages are few.
+thousands of small pages a step, which the benchmark sees take an eighth of its time. Huge pages are few.
 Whoever allocates decides when its process starts, so that a process cannot choose for itself.
 """
 

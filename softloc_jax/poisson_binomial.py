@@ -6,8 +6,8 @@ number of events `Y = sum_t Bernoulli(p_t)` then follows a Poisson-binomial law
 to a probability, so a count that the model thinks impossible still has a finite
 log-probability and a gradient that says what to change.
 
-Arrays are `[..., T]`; `where` (True where a frame is real) broadcasts against the
-logits. Half-precision logits are computed in float32.
+Arrays are `[..., T]`; `where` (True where a frame is real) has as many frames, and
+leading axes that broadcast against the logits'. Half-precision logits are computed in float32.
 
 References:
   Schroeter, Sidorov, Marshall. Weakly-supervised temporal localization via

@@ -137,6 +137,14 @@ def test_the_tilt_arrives_where_newton_goes_round_in_circles(text, count):
   assert abs(shares.sum() - count) <= contour._TILT_TOLERANCE * np.sqrt((shares * (1 - shares)).sum())
 
 
+@pytest.mark.parametrize("largest", [9.857e20, 3e28])
+def test_the_tilt_arrives_between_logits_of_any_size(largest):
+  # For certain the largest, nearly for certain the others that are positive: one of those has to be missed.
+  value, gradient = value_and_grad(np.array([85.29, largest, -386.2, 167.4], np.float32), 2)
+  np.testing.assert_allclose(value, -85.29, rtol=1e-6)
+  np.testing.assert_allclose(gradient, [-1, 0, 0, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize("num_frames", [1, 6, 33, 150])
 def test_float64(num_frames):
   logits = np.random.default_rng(num_frames).normal(-1, 3, num_frames)

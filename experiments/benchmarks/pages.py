@@ -101,7 +101,7 @@ def _in_a_process(make: Callable, wanted: bool):
   try:
     yield run
   finally:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(ConnectionError):
       own.send(False)
     process.join()
 

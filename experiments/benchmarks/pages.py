@@ -16,6 +16,7 @@ from experiments import huge_pages
 from experiments.benchmarks import piano as piano_steps
 from experiments.benchmarks import training
 from experiments.benchmarks.timing import Timing, compare
+from softloc_jax import data
 from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
@@ -41,8 +42,6 @@ def measure(repeats: int, tasks: Mapping[str, Callable[[], tuple[Any, Network, A
 
 def drums_batch() -> tuple[Any, Network, Any]:
   """Of the embedded main job."""
-  from softloc_jax import data
-
   config = training.small_drums()
   return _with_batch(config, data.load(config.data)["train"])
 

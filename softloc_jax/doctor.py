@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softloc_jax import detector, label_timing, onset_envelope
+from softloc_jax import detector, label_timing, mixed_labels, onset_envelope
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import recording as recording_lib
 from softloc_jax.data import signal_files, supervision
@@ -221,6 +221,8 @@ def _check_events(recording: Recording, name: str, classes, findings: list[Findi
     recording_lib.validate(
       recording.replace(events={}, signal=np.zeros(len(recording.signal), np.uint8)), classes
     )
+    num_frames = round(recording.duration_s / FRAME_S)
+    mixed_labels.counted_frames(recording, tuple(recording.counted), num_frames, 1 / FRAME_S)
   except ValueError as error:
     findings.append(Finding("error", name, str(error).split(": ", 1)[-1]))
   if not any(map(len, (*recording.events.values(), *recording.counted.values()))):

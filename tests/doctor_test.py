@@ -54,6 +54,7 @@ def text_of(name, text):
     (lambda d: (d / "take0.csv").unlink(), "take0.npz: has no labels"),
     (text_of("take0.csv", "time,label\n1.0,pulse\nsoon,pulse\n"), "take0.csv: row 3"),
     (text_of("take0.csv", "time,label\n99.0,pulse\n"), "1 of 1 events 'pulse' lie outside"),
+    (text_of("take0.csv", "start,end,label,count\n0,0.05,pulse,9\n"), "has 5 frames for 9 events"),
     (text_of("take0.npz", "no"), "take0.npz: cannot read as npz"),
     (bare_array, "take0.npz: cannot read as npz: holds one bare array"),
     (lambda d: (d / "take0.npz").unlink(), "take0.csv: event file without a signal"),

@@ -90,7 +90,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "dense_units": 24,
     }
   )
-  config.batch_size, config.num_steps, config.eval_every = 32, 6000, 1000
+  config.batch_size, config.num_steps, config.eval_every = 32, 8000, 1000
   if args.size == "paper":
     config.num_steps, config.eval_every = 50_000, 5000
   if args.alone:

@@ -1,4 +1,7 @@
-"""Reads and writes video files, through PyAV: frames as uint8 `[T, height, width, 3]`, RGB."""
+"""Reads and writes video files, through PyAV: frames as uint8 `[T, height, width, 3]`, RGB.
+
+Frames are upright: telephones record them lying on their side, and write in the file how to turn them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class VideoInfo:
     num_frames: frames that can be decoded, not what the header says.
     rate_hz: frames per second, from first to last.
     is_even: whether frames are equally far apart in time.
-    height: of a frame, in pixels.
+    height: of an upright frame, in pixels.
     width: likewise.
   """
 
@@ -44,7 +47,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
 
   Raises:
     FileNotFoundError: no such file.
-    ValueError: a file that holds no video, or not a single frame.
+    ValueError: a file that holds no video, not a single frame, or frames to be shown at an angle.
   """
   path = pathlib.Path(path)
   if not path.exists():
@@ -60,6 +63,7 @@ def _probe(path: pathlib.Path, mtime_ns: int, size: int) -> VideoInfo:
   for frame, header_rate_hz in _decoded(path):
     times_s.append(frame.time)
     size, rate_hz = (frame.height, frame.width), header_rate_hz
+    size = size[::-1] if _quarter_turns(path, frame) % 2 else size
   if any(time_s is None for time_s in times_s):  # no times: only the header's rate is left to believe
     return VideoInfo(len(times_s), rate_hz, True, *size)
   spans = np.diff(times_s)
@@ -86,14 +90,14 @@ def read(
     first: number of the first frame wanted.
     num_frames: how many; None for all that follow.
     square: side in pixels of the squares that frames are fitted into (see `fit`); None leaves them.
-    bbox: part of the frame that is fitted: left, top, width and height as shares of the whole.
+    bbox: part of the upright frame that is fitted: left, top, width and height as shares of the whole.
 
   Returns:
     uint8 `[num_frames, height, width, 3]`, RGB.
 
   Raises:
     FileNotFoundError: no such file.
-    ValueError: a file that holds no video, or fewer frames.
+    ValueError: a file that holds no video, fewer frames, or frames to be shown at an angle.
   """
   last = None if num_frames is None else first + num_frames
   frames = []
@@ -101,13 +105,23 @@ def read(
     if last is not None and number >= last:
       break
     if number >= first:
-      pixels = frame.to_ndarray(format="rgb24")
+      pixels = np.rot90(frame.to_ndarray(format="rgb24"), _quarter_turns(path, frame))
       frames.append(pixels if square is None else fit(pixels, bbox, square))
   if not frames or len(frames) < (num_frames or 1):
     raise ValueError(
       f"{path}: {first + len(frames)} frames; expected {'more than ' + str(first) if last is None else last}"
     )
   return np.stack(frames)
+
+
+def _quarter_turns(path: str | os.PathLike, frame: Any) -> int:
+  """How often a frame is to be turned to the left by 90 degrees to be upright."""
+  turns, rest_deg = divmod(frame.rotation, 90)
+  if rest_deg:
+    raise ValueError(
+      f"{path}: frames are to be turned by {frame.rotation} degrees; expected a multiple of 90"
+    )
+  return turns
 
 
 def fit(frame: np.ndarray, bbox: Sequence[float], side: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Videos: written and read back, probed, fitted into squares."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,44 @@ def test_what_cannot_be_read(tmp_path, frames):
   video_files.write(tmp_path / "a.mp4", frames, rate_hz=25)
   with pytest.raises(ValueError, match="12 frames; expected 14"):
     video_files.read(tmp_path / "a.mp4", first=10, num_frames=4)
+
+
+def turned(path, matrix):
+  """A video whose header says how to turn its frames, as telephones write it: `x' = ax + cy, y' = bx + dy`."""
+  data = bytearray(path.read_bytes())
+  start = data.index(b"tkhd") + 44  # behind the type, version, times, number, duration, layer, group and volume
+  a, b, c, d = (round(65536 * value) for value in matrix)
+  data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+  path.write_bytes(data)
+  return path
+
+
+@pytest.mark.parametrize(
+  ("matrix", "corner"),  # where what is stored in the upper left corner is to be seen
+  [((1, 0, 0, 1), (0, 0)), ((0, 1, -1, 0), (0, 1)), ((-1, 0, 0, -1), (1, 1)), ((0, -1, 1, 0), (1, 0))],
+)
+def test_frames_are_upright(tmp_path, frames, matrix, corner):
+  frames[:] = 60
+  frames[:, :16, :16] = 220
+  video_files.write(tmp_path / "a.mp4", frames, rate_hz=25)
+  path = turned(tmp_path / "a.mp4", matrix)
+  info, read = video_files.probe(path), video_files.read(path)
+  assert read.shape == (12, info.height, info.width, 3)
+  assert (info.height, info.width) == ((32, 48) if matrix[0] else (48, 32))
+  bright = {at for at in np.ndindex(2, 2) if read[0, -at[0], -at[1], 0] > 150}
+  assert bright == {corner}
+  row, column = corner  # boxes are of the upright frame
+  box = video_files.read(path, square=16, bbox=(2 * column / 3, 2 * row / 3, 0.3, 0.3))
+  assert box[0, 8, 8, 0] > 150
+
+
+def test_frames_at_an_angle_are_refused(tmp_path, frames):
+  video_files.write(tmp_path / "a.mp4", frames, rate_hz=25)
+  half = 0.5**0.5
+  path = turned(tmp_path / "a.mp4", (half, half, -half, half))
+  for look in (video_files.probe, video_files.read):
+    with pytest.raises(ValueError, match=r"a.mp4: .* turned by -45 degrees; expected a multiple of 90"):
+      look(path)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CLASSES = (
 NUM_FOLDS = 4
 SIDE = 160  # of a clip, in pixels
 CLIPS_FOLDER, RAW_FOLDER = f"videos_{SIDE}", "videos"
+_BOX_ROUNDING = 1e-3  # by how much a box of shares may seem to reach beyond the picture
 _FIELDS = ("id", "youtube_id", "player", "sex", "club", "view", "slow", "events", "bbox", "split")
 
 
@@ -83,13 +84,22 @@ def annotations(data_dir: str | os.PathLike) -> list[Swing]:
 
   Raises:
     FileNotFoundError: neither `golfDB.mat` nor `golfDB.pkl`.
-    ValueError: a table that is not GolfDB's, or a row of it that makes no sense.
+    ValueError: a file that cannot be read, a table that is not GolfDB's, or a row of it that makes no sense.
   """
   folder = pathlib.Path(data_dir)
   for name, reader in (("golfDB.mat", _read_mat), ("golfDB.pkl", _read_pickle)):
     if (folder / name).exists():
       path = folder / name
-      return [_swing(path, number, row) for number, row in enumerate(reader(path))]
+      try:
+        rows = reader(path)
+      except ImportError:
+        raise
+      except Exception as error:  # broken files fail anywhere in their readers
+        message = f"{path}: cannot be read ({type(error).__name__}: {error}); expected GolfDB's table"
+        raise ValueError(message) from error
+      swings = [_swing(path, number, row) for number, row in enumerate(rows)]
+      _refuse_repeated(path, swings)
+      return swings
   raise FileNotFoundError(f"{folder}: neither golfDB.mat nor golfDB.pkl; expected GolfDB's annotations")
 
 
@@ -98,7 +108,7 @@ def _read_mat(path: pathlib.Path) -> list[dict]:
 
   table = scipy.io.loadmat(path, squeeze_me=True).get("golfDB")
   if table is None or not set(_FIELDS) <= set(table.dtype.names or ()):
-    raise ValueError(f"{path}: expected a table golfDB with {', '.join(_FIELDS)}")
+    raise ValueError(f"no table golfDB with {', '.join(_FIELDS)}")
   return [{name: row[name] for name in _FIELDS} for row in np.atleast_1d(table)]
 
 
@@ -109,7 +119,7 @@ def _read_pickle(path: pathlib.Path) -> list[dict]:
     warnings.simplefilter("ignore", DeprecationWarning)  # the file names modules that NumPy has renamed
     table = pandas.read_pickle(path)
   if not set(_FIELDS) <= set(getattr(table, "columns", ())):
-    raise ValueError(f"{path}: expected a table with {', '.join(_FIELDS)}")
+    raise ValueError(f"no table with {', '.join(_FIELDS)}")
   return table[list(_FIELDS)].to_dict("records")
 
 
@@ -120,8 +130,11 @@ def _swing(path: pathlib.Path, number: int, row: dict) -> Swing:
       f"{path}: row {number} has events {frames.tolist()}; expected {len(CLASSES) + 2} frames, the first and"
       f" last of the clip around those of the events"
     )
-  if bbox.shape != (4,) or not ((bbox >= 0).all() and (bbox <= 1).all()):
-    raise ValueError(f"{path}: row {number} has bbox {bbox.tolist()}; expected four shares from 0 to 1")
+  if bbox.shape != (4,) or not _is_box(*bbox):
+    raise ValueError(
+      f"{path}: row {number} has bbox {bbox.tolist()}; expected left, top, width and height of a part of the"
+      f" picture, as shares of it"
+    )
   if int(row["split"]) not in range(1, NUM_FOLDS + 1):
     raise ValueError(f"{path}: row {number} has split {row['split']}; expected 1 to {NUM_FOLDS}")
   texts = {name: str(row[name]) for name in ("youtube_id", "sex", "club", "view")}
@@ -133,6 +146,19 @@ def _swing(path: pathlib.Path, number: int, row: dict) -> Swing:
     split=int(row["split"]),
     **texts,
   )
+
+
+def _is_box(left: float, top: float, width: float, height: float) -> bool:
+  """Whether a box has an area, and lies within the picture but for rounding."""
+  least, most = min(left, top), max(left + width, top + height)
+  return least >= 0 and min(width, height) > 0 and most <= 1 + _BOX_ROUNDING
+
+
+def _refuse_repeated(path: pathlib.Path, swings: Sequence[Swing]) -> None:
+  rows: dict[str, int] = {}
+  for number, one in enumerate(swings):
+    if rows.setdefault(one.id, number) != number:
+      raise ValueError(f"{path}: rows {rows[one.id]} and {number} have the id {one.id}; expected one of each")
 
 
 def find(data_dir: str | os.PathLike) -> list[Swing]:
@@ -213,6 +239,8 @@ def problem(swing: Swing) -> str:
     return f"{info.num_frames} frames; expected {swing.num_frames}, as annotated"
   if not swing.clip and info.num_frames < swing.frames[-1]:
     return f"{info.num_frames} frames; expected {swing.frames[-1]} or more, the last that is annotated"
+  if not swing.clip and min(swing.bbox[2] * info.width, swing.bbox[3] * info.height) < 1:
+    return f"bbox {swing.bbox.tolist()} of {info.width} x {info.height} pixels; expected a pixel or more"
   if not info.is_even:
     return "frames are not equally far apart in time; expected a constant rate"
   if raw and abs(raw.rate_hz - info.rate_hz) > 0.01 * raw.rate_hz:

@@ -167,6 +167,9 @@ def test_folds_keep_videos_together(tmp_path):
     ({"events": np.arange(9)}, r"row 1 has events .*; expected 10 frames"),
     ({"events": small_golf.EVENTS[::-1].copy()}, "row 1 has events"),
     ({"bbox": np.array([0.0, 0.0, 1.5, 1.0])}, "row 1 has bbox"),
+    ({"bbox": np.array([0.2, 0.2, 0.0, 0.5])}, r"row 1 has bbox .* expected left, top, width and height"),
+    ({"bbox": np.array([0.5, 0.0, 0.6, 1.0])}, "row 1 has bbox"),
+    ({"id": 0}, "rows 0 and 1 have the id 0000; expected one of each"),
     ({"split": 7}, "row 1 has split 7; expected 1 to 4"),
   ],
 )
@@ -176,6 +179,32 @@ def test_rows_that_make_no_sense(tmp_path, change, message):
   small_golf.write_mat(tmp_path, table)
   with pytest.raises(ValueError, match=message):
     golfdb.annotations(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5])
+@pytest.mark.parametrize("write", [small_golf.write_mat, small_golf.write_pickle])
+def test_broken_annotations(tmp_path, write, kept):
+  path = write(tmp_path)
+  data = path.read_bytes()
+  path.write_bytes(data[: round(kept * len(data))])
+  with pytest.raises(ValueError, match=rf"{path.name}: cannot be read \(.*\); expected GolfDB's table"):
+    golfdb.annotations(tmp_path)
+
+
+def test_annotations_of_something_else(tmp_path):
+  (tmp_path / "golfDB.mat").write_text("<html>sign in to download this file, please</html>" * 10)
+  with pytest.raises(ValueError, match=r"golfDB.mat: cannot be read"):
+    golfdb.annotations(tmp_path)
+
+
+def test_a_box_of_less_than_a_pixel(tmp_path):
+  table = small_golf.rows()
+  table[0]["bbox"] = np.array([0.5, 0.5, 0.001, 0.001])
+  small_golf.write_mat(tmp_path, table)
+  (tmp_path / golfdb.RAW_FOLDER).mkdir()
+  video_files.write(tmp_path / golfdb.RAW_FOLDER / "aaa.mp4", noise_clip(160, 32, 32), rate_hz=30)
+  with pytest.raises(ValueError, match=r"aaa.mp4: bbox .* of 32 x 32 pixels; expected a pixel or more"):
+    golfdb.refuse_problems(golfdb.find(tmp_path))
 
 
 def test_missing_files(tmp_path):

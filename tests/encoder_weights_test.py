@@ -3,7 +3,8 @@
 from flax import nnx
 import jax
 import jax.numpy as jnp
-from mobilenet_files import WIDTH, keras_file, random_arrays, torch_names
+import keras_mobilenet
+from mobilenet_files import WIDTH, random_arrays, torch_names
 import numpy as np
 import pytest
 import torch_mobilenet
@@ -27,11 +28,36 @@ def test_names_of_torch(arrays, nested):
     np.testing.assert_array_equal(found[path], array)
 
 
-def test_files_of_keras(tmp_path, arrays):
-  found = encoder_weights.read(keras_file(tmp_path / "weights.h5", arrays))
-  assert set(found) == set(arrays)
-  for path, array in arrays.items():
-    np.testing.assert_array_equal(found[path], array)
+def with_weights(path, **settings):
+  """An encoder with the weights of a file."""
+  graphdef, state = nnx.split(nnx.eval_shape(lambda: MobileNetV2(width=WIDTH, rngs=nnx.Rngs(0), **settings)))
+  flat = dict(nnx.to_flat_state(state))
+  for key, array in encoder_weights.read(path).items():
+    assert flat[key].shape == array.shape, key
+    flat[key] = flat[key].replace(jnp.asarray(array))
+  encoder = nnx.merge(graphdef, nnx.from_flat_state(flat.items()))
+  encoder.eval()
+  return encoder
+
+
+@nnx.jit
+def stages(encoder, y):
+  """What comes out of each stage."""
+  outputs = []
+  for number, stage in enumerate(encoder.stages):
+    y = stage(y)
+    y = jax.nn.relu6(y) if number in (0, NUM_STAGES - 1) else y
+    outputs.append(y)
+  return outputs
+
+
+def test_files_of_keras_layer_by_layer(tmp_path):
+  theirs = keras_mobilenet.random_arrays()
+  ours = with_weights(keras_mobilenet.write(tmp_path / "weights.h5", theirs), convention="keras")
+  # Sides of 44, 22, 11, 6, 3 and 2: even and odd ones are padded in other ways.
+  x = np.random.default_rng(0).standard_normal((2, 44, 44, 3)).astype(np.float32)
+  for number, (y, z) in enumerate(zip(stages(ours, x), keras_mobilenet.stages(theirs, x), strict=True)):
+    np.testing.assert_allclose(y, z, rtol=1e-3, atol=1e-4, err_msg=f"stage {number}")
 
 
 def test_files_of_torch_layer_by_layer(tmp_path):
@@ -45,24 +71,8 @@ def test_files_of_torch_layer_by_layer(tmp_path):
       module.running_var.uniform_(0.5, 1.5)
   theirs.eval()
   torch.save({"state_dict": theirs.state_dict()}, tmp_path / "weights.pth.tar")
-  ours = nnx.eval_shape(lambda: MobileNetV2(width=WIDTH, rngs=nnx.Rngs(0)))
-  graphdef, state = nnx.split(ours)
-  flat = dict(nnx.to_flat_state(state))
-  for path, array in encoder_weights.read(tmp_path / "weights.pth.tar").items():
-    flat[path] = flat[path].replace(jnp.asarray(array))
-  ours = nnx.merge(graphdef, nnx.from_flat_state(flat.items()))
-  ours.eval()
+  ours = with_weights(tmp_path / "weights.pth.tar")
   x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
-
-  @nnx.jit
-  def stages(model, y):
-    outputs = []
-    for number, stage in enumerate(model.stages):
-      y = stage(y)
-      y = jax.nn.relu6(y) if number in (0, NUM_STAGES - 1) else y
-      outputs.append(y)
-    return outputs
-
   z = torch.tensor(x.transpose(0, 3, 1, 2))
   for number, y in enumerate(stages(ours, x)):
     with torch.no_grad():
@@ -71,7 +81,7 @@ def test_files_of_torch_layer_by_layer(tmp_path):
 
 
 def variables(num_replicas=2, **changes):
-  settings = {"conv_layers": "mobilenet_v2", "width": WIDTH, "recurrent_units": 4, "dropout": 0.0} | changes
+  settings = {"conv_layers": "mobilenet_v2", "width": WIDTH, "convention": "keras", "dropout": 0.0} | changes
 
   def init(key):
     model = SwingNet(
@@ -79,6 +89,7 @@ def variables(num_replicas=2, **changes):
       num_classes=8,
       initial_bias=-3.0,
       frame_size=(32, 32),
+      recurrent_units=4,
       rngs=nnx.Rngs(key),
       **settings,
     )
@@ -88,9 +99,14 @@ def variables(num_replicas=2, **changes):
   return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.25, leaf.dtype), shapes)
 
 
-def test_loads_into_every_replica(tmp_path, arrays):
-  before = variables()
-  after = encoder_weights.load(before, keras_file(tmp_path / "weights.h5", arrays))
+@pytest.fixture
+def keras_file(tmp_path):
+  return keras_mobilenet.write(tmp_path / "weights.h5", keras_mobilenet.random_arrays())
+
+
+def test_loads_into_every_replica(keras_file):
+  before, arrays = variables(), encoder_weights.read(keras_file)
+  after = encoder_weights.load(before, keras_file)
   for old, new in zip(before, after, strict=True):
     old, new = dict(nnx.to_flat_state(old)), dict(nnx.to_flat_state(new))
     assert set(old) == set(new)
@@ -101,12 +117,12 @@ def test_loads_into_every_replica(tmp_path, arrays):
         np.testing.assert_array_equal(leaf.get_value(), old[path].get_value())
 
 
-def test_weights_that_do_not_fit(tmp_path, arrays):
-  path = keras_file(tmp_path / "weights.h5", arrays)
-  with pytest.raises(ValueError, match=r"has shape .*; the network expects"):
-    encoder_weights.load(variables(width=0.5), path)
+def test_weights_that_do_not_fit(tmp_path, keras_file):
+  for changes in ({"width": 0.5}, {"convention": "torch"}):
+    with pytest.raises(ValueError, match=r"has shape .*; the network expects"):
+      encoder_weights.load(variables(**changes), keras_file)
   with pytest.raises(ValueError, match="is in either the file or the network"):
-    encoder_weights.load(variables(conv_layers=((4, 4, 6), (4, 4, 6))), path)
+    encoder_weights.load(variables(conv_layers=((4, 4, 6), (4, 4, 6))), keras_file)
   with pytest.raises(ValueError, match=r"has stages \[\]; expected 0 to 18 of MobileNetV2"):
     encoder_weights.read(_empty(tmp_path / "none.h5"))
   with pytest.raises(FileNotFoundError, match=r"gone.pth: no such file"):

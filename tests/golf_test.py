@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from flax import nnx
 import jax
 import jax.numpy as jnp
-import mobilenet_files
+import keras_mobilenet
 import numpy as np
 import pytest
 import small_golf
@@ -98,17 +98,17 @@ def test_a_contact_sheet_of_the_real_clip(shared_data, trained, tmp_path):
 
 @pytest.mark.slow
 def test_swingnet_starts_from_weights_of_a_file(layout, prepared, tmp_path):
-  arrays = mobilenet_files.random_arrays()
-  weights = mobilenet_files.keras_file(tmp_path / "imagenet.h5", arrays)
+  arrays = keras_mobilenet.random_arrays()
+  weights = keras_mobilenet.write(tmp_path / "imagenet.h5", arrays)
   config = golf.get_config(f"golfdb,size=paper,split=2,data_dir={layout},weights={weights}").unlock()
   config.update_from_flattened_dict(
-    {"data.prepared_dir": str(prepared), "model.width": mobilenet_files.WIDTH, "batch_size": 2}
+    {"data.prepared_dir": str(prepared), "model.width": keras_mobilenet.WIDTH, "batch_size": 2}
   )
   assert config.model.frozen_stages == 10 and config.model.convention == "keras"
   run = train._Run(config, tmp_path, network.Network.from_config(config), data.load_replicas(config))
   params = dict(nnx.to_flat_state(run.initial_state().variables.params))
-  path = ("stages", 12, "expand", "conv", "kernel")
-  np.testing.assert_array_equal(params[("encoder", *path)].get_value()[0], arrays[path])
+  kernel = params[("encoder", "stages", 12, "expand", "conv", "kernel")].get_value()[0]
+  np.testing.assert_array_equal(kernel, arrays["block_11_expand/kernel"])
 
 
 def test_prepared_clips_are_bytes_and_read_when_asked_for(annotated, prepared):

@@ -1,8 +1,7 @@
-"""Weights of MobileNetV2 as files of torch and Keras hold them."""
+"""Weights of MobileNetV2 as files of torch name them."""
 
 from flax import nnx
 import numpy as np
-import pytest
 
 from softloc_jax.models.mobilenet import NUM_STAGES, MobileNetV2
 
@@ -28,28 +27,6 @@ def random_arrays():
 
 def path_to(stage, part):
   return ("stages", stage, part) if part else ("stages", stage)
-
-
-def keras_file(path, arrays):
-  """The layout that Keras' applications come in: a group for each layer, in it one of the same name."""
-  h5py = pytest.importorskip("h5py")
-  norm = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
-  with h5py.File(path, "w") as file:
-    for stage in range(NUM_STAGES):
-      for part in parts_of(stage):
-        if not part:
-          layer, norm_layer = ("Conv1", "bn_Conv1") if stage == 0 else ("Conv_1", "Conv_1_bn")
-        else:
-          layer = f"expanded_conv_{part}" if stage == 1 else f"block_{stage - 1}_{part}"
-          norm_layer = f"{layer}_BN"
-        kernel = arrays[(*path_to(stage, part), "conv", "kernel")]
-        name = "depthwise_kernel" if part == "depthwise" else "kernel"
-        kernel = kernel.swapaxes(2, 3) if part == "depthwise" else kernel
-        file[f"{layer}/{layer}/{name}:0"] = kernel
-        for theirs, ours in norm.items():
-          file[f"{norm_layer}/{norm_layer}/{theirs}:0"] = arrays[(*path_to(stage, part), "norm", ours)]
-    file["predictions/predictions/kernel:0"] = np.zeros((4, 3), np.float32)  # a classifier, of no use here
-  return path
 
 
 def torch_names(arrays, nested):

@@ -19,7 +19,7 @@ _GROUPS = (
   (6, 160, 3, 2),
   (6, 320, 1, 1),
 )
-_FIRST, _LAST, _LEAST = 32, 1280, 16
+_FIRST, _LAST = 32, 1280
 _EPSILON = {"torch": 1e-5, "keras": 1e-3}  # of batch normalisation
 NUM_STAGES = 19  # a convolution, 17 blocks, a convolution
 
@@ -96,8 +96,9 @@ class MobileNetV2(nnx.Module):
 
   Args:
     in_features: channels of the image.
-    width: factor on the numbers of filters. Below 1, the first and the last stage keep theirs, as in
-      SwingNet's.
+    width: factor on the numbers of filters; the last stage has never less than 1280. With torch's convention
+      it is as by SwingNet's authors: the first stage keeps its 32 below 1, no other has less than 16. Keras
+      takes multiples of 8.
     frozen_stages: stages whose parameters are not trained and whose normalisation uses the stored statistics.
       Only with weights that were trained elsewhere does that make sense.
     convention: "torch" or "keras": where the weights come from, as the two pad and normalise differently.
@@ -128,10 +129,10 @@ class MobileNetV2(nnx.Module):
         f"width is {width} and frozen_stages {frozen_stages}; expected more than 0, and 0 to {NUM_STAGES}"
       )
     shared = {"convention": convention, "dtype": dtype, "rngs": rngs}
-    channels = int(_FIRST * width) if width >= 1 else _FIRST
+    channels = _filters(_FIRST, max(width, 1.0) if convention == "torch" else width, convention)
     stages: list[nnx.Module] = [ConvNorm(in_features, channels, 3, stride=2, **shared)]
     for expansion, filters, number, stride in _GROUPS:
-      filters = max(int(filters * width), _LEAST)
+      filters = _filters(filters, width, convention)
       for block in range(number):
         stages.append(
           InvertedResidual(
@@ -139,7 +140,7 @@ class MobileNetV2(nnx.Module):
           )
         )
         channels = filters
-    self.features = int(_LAST * width) if width > 1 else _LAST
+    self.features = _filters(_LAST, max(width, 1.0), convention)
     stages.append(ConvNorm(channels, self.features, 1, **shared))
     self.stages, self.frozen_stages = nnx.List(stages), frozen_stages
 
@@ -153,3 +154,12 @@ class MobileNetV2(nnx.Module):
       if number == self.frozen_stages - 1:
         x = jax.lax.stop_gradient(x)
     return x.mean(axis=(1, 2))
+
+
+def _filters(number: int, width: float, convention: str) -> int:
+  """Filters of a stage at a width: at least 16 by SwingNet's authors, multiples of 8 by Keras."""
+  wanted = int(number * width)
+  if convention == "torch":
+    return max(wanted, 16)
+  nearest = max((wanted + 4) // 8 * 8, 8)
+  return nearest + 8 if nearest < 0.9 * wanted else nearest  # not more than a tenth is taken away

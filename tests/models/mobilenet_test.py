@@ -1,4 +1,4 @@
-"""MobileNetV2 and SwingNet: shapes, stages, freezing, and both weight files layer by layer."""
+"""MobileNetV2 and SwingNet: shapes, stages, freezing."""
 
 from flax import nnx
 import jax
@@ -39,9 +39,24 @@ def test_the_numbers_of_the_paper():
   assert shapes[0] == (80, 80, 32) and shapes[1] == (80, 80, 16) and shapes[-1] == (5, 5, 1280)
 
 
-@pytest.mark.parametrize(("width", "features"), [(0.5, 1280), (1.4, 1792)])
-def test_width(width, features):
-  assert nnx.eval_shape(lambda: MobileNetV2(width=width, rngs=nnx.Rngs(0))).features == features
+# Filters of the first stages as the authors' code has them, and Keras' applications.
+@pytest.mark.parametrize(
+  ("convention", "width", "first", "features"),
+  [
+    ("torch", 0.5, (32, 16, 16, 16, 16), 1280),
+    ("torch", 1.4, (44, 22, 33, 33, 44), 1792),
+    ("keras", 0.35, (16, 8, 8, 8, 16), 1280),
+    ("keras", 0.5, (16, 8, 16, 16, 16), 1280),
+    ("keras", 0.75, (24, 16, 24, 24, 24), 1280),
+    ("keras", 1.0, (32, 16, 24, 24, 32), 1280),
+    ("keras", 1.4, (48, 24, 32, 32, 48), 1792),
+  ],
+)
+def test_width(convention, width, first, features):
+  model = nnx.eval_shape(lambda: MobileNetV2(width=width, convention=convention, rngs=nnx.Rngs(0)))
+  norms = [getattr(stage, "project", stage).norm for stage in model.stages]
+  assert tuple(norm.scale.shape[0] for norm in norms[:5]) == first
+  assert model.features == norms[-1].scale.shape[0] == features
 
 
 @pytest.mark.slow

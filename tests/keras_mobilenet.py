@@ -1,4 +1,4 @@
-"""MobileNetV2 as Keras' applications have it, at a width of .35: its weight files, and its layers in NumPy."""
+"""MobileNetV2 as Keras' applications have it, at a width of .35: weight files, and all layers in NumPy."""
 
 import numpy as np
 import pytest
@@ -78,9 +78,8 @@ def _layer(arrays, layer, x, *, stride=1, bounded=True):
 def _convolved(x, kernel, stride, depthwise):
   size = kernel.shape[0]
   # Before a stride of 2 Keras leaves out the padding above and to the left of an even image.
-  pads = [
-    ((size // 2 - (stride == 2 and side % 2 == 0)) if size > 1 else 0, size // 2) for side in x.shape[1:3]
-  ]
+  half = size // 2
+  pads = [(half - 1 if half and stride == 2 and side % 2 == 0 else half, half) for side in x.shape[1:3]]
   padded = np.pad(x, [(0, 0), *pads, (0, 0)])
   rows, columns = (-(-side // stride) for side in x.shape[1:3])
   total = 0.0

@@ -51,11 +51,9 @@ def test_what_cannot_be_read(tmp_path, frames):
 
 
 def turned(path, matrix):
-  """A video whose header says how to turn its frames, as telephones write it: `x' = ax + cy, y' = bx + dy`."""
+  """A video whose header says how to turn its frames: `x' = ax + cy, y' = bx + dy`."""
   data = bytearray(path.read_bytes())
-  start = (
-    data.index(b"tkhd") + 44
-  )  # behind the type, version, times, number, duration, layer, group and volume
+  start = data.index(b"tkhd") + 44  # behind version, times, number, duration, layer, group and volume
   a, b, c, d = (round(65536 * value) for value in matrix)
   data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
   path.write_bytes(data)

@@ -50,15 +50,21 @@ def cell_name(row: str, seed: int) -> str:
 
 
 def _scored(workdir: pathlib.Path, seed: int) -> Mapping:
-  """What `scene_evaluation` says of a seed, computed once, unless without the classifier."""
-  path = workdir / cell_name("counts", seed) / "scenes" / "results.json"
-  if not path.exists() or not set(METRICS) <= set(json.loads(path.read_text())):
-    trained, supervised = (
-      scene_evaluation.Trained(workdir / cell_name(row, seed)) for row in ("counts", "alone")
-    )
-    results = scene_evaluation.evaluate(trained, supervised)
-    checkpoints.replace_text(path, json.dumps(results, indent=2, sort_keys=True) + "\n")
-  return json.loads(path.read_text())
+  """What `scene_evaluation` says of a seed, computed once after both its trainings."""
+  cells_of_seed = [workdir / cell_name(row, seed) for row in ("counts", "alone")]
+  path = cells_of_seed[0] / "scenes" / "results.json"
+  if not _is_current(path, cells_of_seed) or not set(METRICS) <= set(json.loads(path.read_text())):
+    results = scene_evaluation.evaluate(*map(scene_evaluation.Trained, cells_of_seed))
+    text = json.dumps(run_log.to_json(results), indent=2, sort_keys=True)
+    checkpoints.replace_text(path, text + "\n")
+  # NaN, of a network that found nothing, is null there.
+  return {key: np.nan if value is None else value for key, value in json.loads(path.read_text()).items()}
+
+
+def _is_current(path: pathlib.Path, trainings: Sequence[pathlib.Path]) -> bool:
+  """Whether a file was written after the results of all trainings, which may have been continued since."""
+  ended = [(one / "results.json").stat().st_mtime for one in trainings]
+  return path.exists() and path.stat().st_mtime >= max(ended)
 
 
 def markdown(scored: Sequence[Mapping], hours: float) -> str:

@@ -9,6 +9,7 @@ frames, `[n, 8]`.
 
 import os
 import sys
+import zipfile
 
 from absl import app, flags
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from softloc_jax import decode, metrics
 
 _PROBS = flags.DEFINE_string("probs", None, "File of outputs.")
-_KEYS = {"probs", "lengths", "events"}
+_KEYS = ("probs", "lengths", "events")
 
 
 def score(path: str | os.PathLike) -> dict[str, float]:
@@ -26,15 +27,28 @@ def score(path: str | os.PathLike) -> dict[str, float]:
     FileNotFoundError: no such file.
     ValueError: another kind of file, or numbers of frames that do not agree.
   """
-  with np.load(path) as file:
-    if not set(file) >= _KEYS:
-      raise ValueError(f"{path}: holds {', '.join(sorted(file))}; expected {', '.join(sorted(_KEYS))}")
-    probs, lengths, events = file["probs"], file["lengths"], file["events"]
+  probs, lengths, events = (_arrays(path)[name] for name in _KEYS)
+  if lengths.min(initial=1) < 1:
+    raise ValueError(f"{path}: clip {lengths.argmin()} has {lengths.min()} frames; expected 1 or more")
   if lengths.sum() != len(probs):
     raise ValueError(f"{path}: probs of {len(probs)} frames; expected {lengths.sum()}, as the lengths say")
   clips = np.split(probs.astype(np.float64)[:, : len(metrics.GOLF_EVENTS)], np.cumsum(lengths)[:-1])
   frames = [[found.frames[0] for found in decode.one_each(clip)] for clip in clips]
   return metrics.golf_pce(frames, events)
+
+
+def _arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  try:
+    file = np.load(path)
+    if isinstance(file, np.ndarray):
+      raise ValueError("a single array")
+    with file:
+      missing = [name for name in _KEYS if name not in file]
+      if missing:
+        raise ValueError(f"no array {', '.join(missing)}, but {', '.join(sorted(file))}")
+      return {name: file[name] for name in _KEYS}
+  except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{path}: {error}; expected an npz file with {', '.join(_KEYS)}") from error
 
 
 def main(argv: list[str]) -> None:

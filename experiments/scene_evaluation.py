@@ -1,6 +1,6 @@
 """What L section 8.3 asks of a network that was trained on scenes of digits; see `scenes` for the command."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import functools
 import pathlib
 
@@ -12,6 +12,7 @@ import scipy.special
 from softloc_jax import attribution, checkpoints, data, evaluation, scene_plots, scene_scores, train
 from softloc_jax.data.digit_scenes import DigitScenes
 from softloc_jax.data.digits import SIDE
+from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network, Variables
 from softloc_jax.scene_scores import Objects
 
@@ -44,7 +45,13 @@ class Trained:
 
 
 def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
-  """Scores every seed on the test scenes and on scenes that show each test digit alone; draws both."""
+  """Scores every seed on the test scenes and on scenes that show each test digit alone; draws both.
+
+  Raises:
+    ValueError: a classifier that was not told what single digits are, or one of other digits.
+  """
+  if supervised is not None:
+    _check_classifier(supervised, trained.config.data.source)
   parts = data.load(trained.config.data)
   scenes, alone = parts["test"], each_digit(parts["test"])
   network, out = trained.network, trained.workdir / "scenes"
@@ -84,6 +91,17 @@ def evaluate(trained: Trained, supervised: Trained | None = None) -> dict:
   return results | {"replicas": replicas}
 
 
+def _check_classifier(supervised: Trained, source: str) -> None:
+  data_config, loss = supervised.config.data, supervised.config.loss.name
+  if loss != "cross_entropy" or data_config.max_digits != 1:
+    raise ValueError(
+      f"{supervised.workdir} learned scenes of up to {data_config.max_digits} digits with the loss {loss};"
+      f" expected a classifier of single ones (alone=True)"
+    )
+  if data_config.source != source:
+    raise ValueError(f"{supervised.workdir} learned digits of {data_config.source!r}; expected {source!r}")
+
+
 def probabilities(network: Network, variables: Variables, scenes: DigitScenes) -> list[np.ndarray]:
   """Event probabilities of each scene, `[T, C]`."""
   apply = jax.jit(network.apply)
@@ -94,7 +112,7 @@ def probabilities(network: Network, variables: Variables, scenes: DigitScenes) -
   ]
 
 
-def _batches(scenes: DigitScenes) -> Iterator[tuple[np.ndarray, int]]:
+def _batches(scenes: Sequence[Recording]) -> Iterator[tuple[np.ndarray, int]]:
   """Signals of many scenes at a time, `[B, N, 1]`, and how many of them are real: one shape to compile."""
   for first in range(0, len(scenes), _BATCH):
     signals = [scenes[number].signal for number in range(first, min(first + _BATCH, len(scenes)))]
@@ -201,6 +219,7 @@ def features(
 
   # Data sets may come sorted by label: from all over.
   chosen = np.unique(np.linspace(0, len(alone) - 1, NUM_EMBEDDED).astype(int))
-  seen = np.concatenate([np.asarray(at_all_places(signals))[:real] for signals, real in _batches(alone)])
+  shown = [alone[index] for index in chosen]
+  seen = np.concatenate([np.asarray(at_all_places(signals))[:real] for signals, real in _batches(shown)])
   places = [alone.path.nearest(true_objects(alone, index).centres - offset_px)[0] for index in chosen]
-  return seen[chosen, places], alone.digits.labels[chosen]
+  return seen[np.arange(len(chosen)), places], alone.digits.labels[chosen]

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags, logging
 
 from experiments import scene_evaluation
-from softloc_jax import checkpoints
+from softloc_jax import checkpoints, run_log
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
 _SUPERVISED = flags.DEFINE_string(
@@ -33,10 +33,10 @@ def main(argv: list[str]) -> None:
   except (FileNotFoundError, ValueError) as error:
     sys.exit(f"{type(error).__name__}: {error}")
   out = workdir / "scenes" / "results.json"
-  checkpoints.replace_text(out, json.dumps(results, indent=2, sort_keys=True) + "\n")
+  checkpoints.replace_text(out, json.dumps(run_log.to_json(results), indent=2, sort_keys=True) + "\n")
   for key, value in sorted(results.items()):
     if key != "replicas":
-      print(f"{key:24s} {value:8.4f}")
+      print(f"{key:25s} {value:8.4f}")
   print(f"written to {out.parent}")
 
 

@@ -54,7 +54,13 @@ def read(path: str | os.PathLike) -> dict[Path, np.ndarray]:
   path = pathlib.Path(path)
   if not path.exists():
     raise FileNotFoundError(f"{path}: no such file; expected weights of MobileNetV2")
-  found = _from_keras(_read_h5(path)) if convention(path) == "keras" else _from_torch(_read_torch(path))
+  arrays, named = (
+    (_read_h5(path), _from_keras) if convention(path) == "keras" else (_read_torch(path), _from_torch)
+  )
+  try:
+    found = named(arrays)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
   stages = {key[1] for key in found}
   if stages != set(range(NUM_STAGES)):
     raise ValueError(f"{path}: has stages {sorted(stages)}; expected 0 to {NUM_STAGES - 1} of MobileNetV2")
@@ -135,8 +141,18 @@ def _from_torch(arrays: Mapping[str, np.ndarray]) -> dict[Path, np.ndarray]:
     if array.ndim == 4:
       found[(*path, "conv", "kernel")] = array.transpose(2, 3, 1, 0)
     else:
-      found[(*path, "norm", _TORCH_NORM[kind])] = array
+      found[(*path, "norm", _norm_name(_TORCH_NORM, kind))] = array
   return found
+
+
+def _norm_name(names: Mapping[str, str], name: str) -> str:
+  """What we call an array of a normalisation."""
+  kind = name.rpartition("/")[2]
+  if kind not in names:
+    raise ValueError(
+      f"has an array {name}; expected {', '.join(names)} of a normalisation, and no bias before"
+    )
+  return names[kind]
 
 
 def _read_h5(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -149,7 +165,7 @@ def _read_h5(path: pathlib.Path) -> dict[str, np.ndarray]:
 
   def visit(name: str, item) -> None:
     if isinstance(item, h5py.Dataset):
-      layer, variable = name.split("/")[-2:]
+      layer, variable = ("/" + name).split("/")[-2:]
       found[f"{layer}/{variable.split(':')[0]}"] = np.asarray(item)
 
   try:
@@ -171,7 +187,7 @@ def _from_keras(arrays: Mapping[str, np.ndarray]) -> dict[Path, np.ndarray]:
       # Depthwise kernels have their channels where others have inputs.
       found[(*path, "conv", "kernel")] = array.swapaxes(2, 3) if kind == "depthwise_kernel" else array
     else:
-      found[(*path, "norm", _KERAS_NORM[kind])] = array
+      found[(*path, "norm", _norm_name(_KERAS_NORM, name))] = array
   return found
 
 

@@ -50,6 +50,8 @@ def hilbert(num_rows: int, num_columns: int) -> np.ndarray:
 def moore(num_rows: int, num_columns: int) -> np.ndarray:
   """Moore's closed curve, whose last cell is beside its first: four Hilbert curves around the middle.
 
+  Each quarter has at most the one diagonal step that `hilbert` says; squares of powers of two have none.
+
   Raises:
     ValueError: an empty grid, a side that is odd, or 4 beside one that is no multiple of 4: no such curve
       closes.
@@ -109,6 +111,8 @@ def curve(kind: str, num_rows: int, num_columns: int) -> np.ndarray:
 @dataclasses.dataclass(frozen=True)
 class WindowPath:
   """Windows of an image at a stride, in the order of a curve: a sequence of which each step is a place.
+
+  Windows start at the first pixel (of the margin); pixels after the last whole stride are in none.
 
   The image is continued by `margin` empty pixels on every side, so that windows may lie partly beyond it.
 
@@ -198,8 +202,10 @@ def block_path(canvas_size: tuple[int, int], stride: int, kind: str = "hilbert")
   """The blocks of a canvas along a curve.
 
   Raises:
-    ValueError: a canvas that is no whole number of blocks high and wide.
+    ValueError: a stride below 1, or a canvas that is no whole number of blocks high and wide.
   """
+  if stride < 1:
+    raise ValueError(f"stride is {stride}; expected 1 or more")
   if any(side % stride for side in canvas_size):
     raise ValueError(f"canvas_size is {canvas_size}; expected whole numbers of strides, {stride} pixels")
   return WindowPath(tuple(canvas_size), (stride, stride), stride, kind=kind)

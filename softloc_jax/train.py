@@ -206,6 +206,8 @@ class _Run:
       if not config.window.get("whole", False):
         checks.report_collisions(own["train"], rate_hz)
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
+    if config.window.get("whole", False):
+      self._check_whole(windows, splits[0]["train"][0])
     self.augmentation = augment.from_config(config.augment, network.extractor, windows)
     windows = self.augmentation.widen(windows)
     self.crops = [
@@ -214,6 +216,16 @@ class _Run:
     ]
     self.held_out = [own["validation"] for own in splits]
     self.validation = [self._given(one, seed) for one, seed in zip(self.held_out, self.seeds, strict=True)]
+
+  def _check_whole(self, windows: input_pipeline.Windows, first: Recording) -> None:
+    """Refuses windows and chunks that are not of a recording's length, where each is looked at whole."""
+    whole = self.network.extractor.num_frames(len(first.signal))
+    lengths = {windows.min_frames, windows.max_frames, self.predictor.chunk_frames}
+    if lengths != {whole}:
+      raise ValueError(
+        f"recording {first.id!r} has {whole} frames, window.min_s and max_s and predict.chunk_s say"
+        f" {', '.join(map(str, sorted(lengths)))}; expected as many, since window.whole is True"
+      )
 
   def _crops_of(self, recordings: Sequence[Recording], windows: input_pipeline.Windows, seed: int):
     """What training sees of recordings: windows of them, or all of each."""

@@ -23,6 +23,7 @@ from softloc_jax import (
   evaluation,
   features,
   input_pipeline,
+  losses,
   models,
   objective,
   predict,
@@ -190,8 +191,8 @@ def test_bad_arguments_are_named(arg, message):
 def parse_flags(monkeypatch):
   """The config of a command line with these overrides."""
 
-  def parse(*overrides):
-    config = f"--config={REPO / 'configs/weak/drums.py'}:synthetic"
+  def parse(*overrides, config="configs/weak/drums.py:synthetic"):
+    config = f"--config={REPO / config}"
     monkeypatch.setattr(sys, "argv", ["train", config, *overrides])  # where config_flags looks
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "", flag_values=values)
@@ -206,6 +207,17 @@ def test_overrides_on_the_command_line(parse_flags):
     "--config.num_steps=7", "--config.optimizer.learning_rate=1e-3", "--config.model.conv_features=(8,8)"
   )
   assert (config.num_steps, config.optimizer.learning_rate, config.model.conv_features) == (7, 1e-3, (8, 8))
+
+
+def test_a_network_puts_scenes_together_as_they_were_cut(parse_flags):
+  config = parse_flags(
+    "--config.data.curve=moore",
+    "--config.data.canvas_size=(64, 144)",
+    config="configs/weak/digits.py:embedded,canvas=64",
+  )
+  assert config.model.curve == config.data.curve == "moore"
+  assert config.model.canvas_size == config.data.canvas_size == (64, 144)
+  assert config.predict.chunk_s == config.window.max_s == 64
 
 
 @pytest.mark.parametrize("key", ["nonexistent", "model.nonexistent", "nonexistent.key"])
@@ -247,6 +259,33 @@ def test_golf_losses_share_everything_else():
     ValueError, match=r"config argument size=tiny: expected one of cpu, paper, paper_causal"
   ):
     golf.get_config("rendered,size=tiny")
+
+
+def test_golf_of_the_papers_size_counts_when_the_authors_do():
+  config = golf.get_config("golfdb,size=paper,noise_frames=4")
+  loss = jax.jit(objective.from_config(config.loss, frame_rate_hz=1.0, num_steps=config.num_steps))
+  shape = (2, 64, 8)
+  batch = {"where": jnp.ones(shape[:2], bool), "counts": jnp.ones((2, 8), jnp.int32)}
+  batch["labels"] = jnp.zeros(shape).at[:, 20].set(1)
+  logits = jax.random.normal(jax.random.key(0), shape)
+  parts = {
+    "softness": config.loss.softness_s,
+    "max_count": 3,
+    "counts": batch["counts"],
+    "where": batch["where"],
+  }
+  smoothing, counting = (
+    float(losses.softloc(logits, batch["labels"], alpha=alpha, smoothing_weight=114.0, **parts))
+    for alpha in (0.0, 1.0)
+  )
+  share = {}
+  for step in (0, 7000, 8000, 9000, 10_000):
+    alpha = np.clip((step - 7000) / 4000, 0, 0.5)
+    found = float(loss(logits, batch, jnp.asarray(step)).mean())
+    assert found == pytest.approx((1 - alpha) * smoothing + alpha * counting, rel=1e-5)
+    share[step] = alpha / (1 - alpha)  # of counting, beside a smoothing of 1
+  authors = {step: float(np.clip((step - 7000) / 2000, 0, 1)) for step in share}
+  assert all(abs(share[step] - authors[step]) <= 0.2 for step in share) and share[9000] == authors[9000]
 
 
 def test_golf_of_the_papers_size_sees_pixels_as_its_weights_do():

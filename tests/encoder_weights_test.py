@@ -51,6 +51,7 @@ def stages(encoder, y):
   return outputs
 
 
+@pytest.mark.slow
 def test_files_of_keras_layer_by_layer(tmp_path):
   theirs = keras_mobilenet.random_arrays()
   ours = with_weights(keras_mobilenet.write(tmp_path / "weights.h5", theirs), convention="keras")
@@ -133,6 +134,19 @@ def test_weights_that_do_not_fit(tmp_path, keras_file):
   (tmp_path / "weights.txt").write_text("")
   with pytest.raises(ValueError, match=r"weights.txt: expected a file of torch"):
     encoder_weights.read(tmp_path / "weights.txt")
+
+
+@pytest.mark.parametrize("name", ["conv", "Conv1/Conv1/bias:0"])
+def test_files_of_keras_with_something_else(tmp_path, keras_file, name):
+  import h5py
+
+  with h5py.File(keras_file, "a") as file:
+    file[name] = np.zeros(16, np.float32)
+  if name == "conv":  # no layer of the network
+    assert ("stages", 0, "conv", "kernel") in encoder_weights.read(keras_file)
+    return
+  with pytest.raises(ValueError, match=r"weights.h5: has an array Conv1/bias; expected gamma, beta"):
+    encoder_weights.read(keras_file)
 
 
 def _empty(path):

@@ -184,8 +184,17 @@ def test_outputs_that_are_not_such_a_file(tmp_path):
   with pytest.raises(ValueError, match=r"a.npz: probs of 5 frames; expected 3, as the lengths say"):
     golf_pce.score(tmp_path / "a.npz")
   np.savez(tmp_path / "b.npz", probs=np.zeros((5, 9)))
-  with pytest.raises(ValueError, match=r"b.npz: holds probs; expected events, lengths, probs"):
+  with pytest.raises(ValueError, match=r"b.npz: no array lengths, events, but probs; expected an npz file"):
     golf_pce.score(tmp_path / "b.npz")
+  np.savez(tmp_path / "c.npz", probs=np.zeros((5, 9)), lengths=np.array([5, 0]), events=np.zeros((2, 8)))
+  with pytest.raises(ValueError, match=r"c.npz: clip 1 has 0 frames; expected 1 or more"):
+    golf_pce.score(tmp_path / "c.npz")
+  np.save(tmp_path / "d.npy", np.zeros(3))
+  with pytest.raises(ValueError, match=r"d.npy: a single array; expected an npz file with probs"):
+    golf_pce.score(tmp_path / "d.npy")
+  (tmp_path / "half.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:300])
+  with pytest.raises(ValueError, match=r"half.npz: .*; expected an npz file with probs"):
+    golf_pce.score(tmp_path / "half.npz")
 
 
 def test_protocols():

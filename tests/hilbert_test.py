@@ -77,6 +77,7 @@ def test_moores_curve_closes(num_rows):
     assert np.abs(cells[0] - cells[-1]).sum() == 1
     closed = np.concatenate([cells, cells[:1]])
     assert np.abs(np.diff(closed, axis=0)).max() == 1
+    assert (steps_of(closed) == 2).sum() <= 4  # one diagonal in each quarter
     if num_rows == num_columns:
       assert (steps_of(closed) == 1).all()
 
@@ -94,6 +95,7 @@ def test_rows_there_and_back():
     (lambda: hilbert.hilbert(0, 3), "the grid is 0 x 3; expected at least one row and one column"),
     (lambda: hilbert.moore(3, 4), "the grid is 3 x 4; expected even sides"),
     (lambda: WindowPath((9, 9), (3, 3), 0), "stride is 0; expected 1 or more"),
+    (lambda: hilbert.block_path((8, 8), 0), "stride is 0; expected 1 or more"),
     (
       lambda: WindowPath((9, 9), (3, 0), 1),
       r"is \(3, 0\) and margin \(0, 0\); expected at least",

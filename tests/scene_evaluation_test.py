@@ -1,12 +1,14 @@
 """Boxes lie where a network looks, and digits that are found twice count as wrong before they are dropped."""
 
+import os
 import types
 
+import jax
 import numpy as np
 import pytest
 
 from configs.weak import digits
-from experiments import scene_evaluation
+from experiments import digits_table, scene_evaluation
 from softloc_jax import data, evaluation
 from softloc_jax.data.digits import CLASSES
 from softloc_jax.network import Network
@@ -76,3 +78,51 @@ def test_doubles_are_dropped_and_told(trained, monkeypatch):
   found = evaluate(trained, monkeypatch, say)
   assert found["counts_exact"] == 1 and found["stray"] == 0
   assert found["counts_exact/with_doubles"] < 0.3 and found["stray/with_doubles"] > 0.15
+
+
+@pytest.mark.parametrize(
+  ("arg", "message"),
+  [
+    ("embedded", "learned scenes of up to 5 digits with the loss count_nll; expected a classifier of single"),
+    ("mnist,alone=True", "learned digits of 'mnist'; expected 'embedded'"),
+  ],
+)
+def test_what_is_no_classifier_of_these_digits_is_refused(trained, arg, message):
+  other = types.SimpleNamespace(workdir="other", config=digits.get_config(arg))
+  with pytest.raises(ValueError, match=f"other {message}"):
+    scene_evaluation.evaluate(trained, other)
+
+
+def test_scores_are_made_anew_when_a_training_was_continued(tmp_path, monkeypatch):
+  cells = [tmp_path / digits_table.cell_name(row, 0) for row in ("counts", "alone")]
+  for cell in cells:
+    cell.mkdir()
+    (cell / "results.json").write_text("{}")
+  (cells[0] / "scenes").mkdir()
+  scored = []
+
+  def evaluate(*trained):
+    scored.append(trained)
+    return dict.fromkeys(digits_table.METRICS, float("nan") if len(scored) == 1 else 0.5)
+
+  monkeypatch.setattr(scene_evaluation, "Trained", lambda workdir: workdir)
+  monkeypatch.setattr(scene_evaluation, "evaluate", evaluate)
+  first = digits_table._scored(tmp_path, 0)
+  assert np.isnan(first["stray"]) and "null" in (cells[0] / "scenes" / "results.json").read_text()
+  assert np.isnan(digits_table._scored(tmp_path, 0)["stray"]) and scored == [tuple(cells)]
+  later_s = (cells[0] / "scenes" / "results.json").stat().st_mtime + 5
+  os.utime(cells[1] / "results.json", (later_s, later_s))
+  assert digits_table._scored(tmp_path, 0)["stray"] == 0.5 and len(scored) == 2
+
+
+def test_features_are_of_the_places_where_digits_are_seen(trained, monkeypatch):
+  monkeypatch.setattr(scene_evaluation, "NUM_EMBEDDED", 3)
+  network, scenes = trained.network, scene_evaluation.each_digit(data.load(trained.config.data)["test"])
+  variables = network.init(jax.random.key(0))
+  found, labels = scene_evaluation.features(network, variables, scenes, OFFSET_PX)
+  last = len(scenes) - 1
+  model = network.model(variables)
+  signal = scenes[-1].signal[None, :, None]
+  expected = model.features(model.image(network.extractor(signal)))[0, places_of(scenes, last)[0]]
+  np.testing.assert_allclose(found[-1], expected, atol=1e-5)
+  np.testing.assert_array_equal(labels, scenes.digits.labels[[0, last // 2, last]])

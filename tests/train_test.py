@@ -99,6 +99,15 @@ def test_splits_that_cannot_be_are_refused(tmp_path, changes, message):
     train.train_and_evaluate(small(drums.get_config("synthetic,num_replicas=2"), **changes), tmp_path)
 
 
+def test_scenes_of_another_size_than_the_chunks_are_refused_before_training(tmp_path):
+  config = digits.get_config("embedded").unlock()
+  config.update_from_flattened_dict(
+    {"data.canvas_size": (64, 64), "data.max_digits": 2, "model.conv_layers": ((5, 8, 4),)}
+  )
+  with pytest.raises(ValueError, match=r"train-0000000' has 64 frames, .* predict.chunk_s say 144; expected"):
+    train.train_and_evaluate(config, tmp_path)
+
+
 @pytest.mark.slow
 def test_scenes_that_are_made_when_they_are_drawn(tmp_path):
   config = digits.get_config("embedded,seed=1").unlock()

@@ -149,9 +149,11 @@ def _set_paper(config: ConfigDict, args, side: int) -> None:
   config.encoder_weights = args.weights
   if config.model.convention == "keras":  # whose weights are for frames between -1 and 1
     config.features.mean = config.features.std = (0.5, 0.5, 0.5)
-  if args.loss == "softloc":  # smoothing alone at first; in the end 114 to 1, as by the authors
+  if args.loss == "softloc":
+    # As by the authors smoothing alone for 7,000 steps, and from step 9,000 on, where alpha reaches its .5 on
+    # the way to 1, 114 to 1.
     config.loss.update({"smoothing_weight": 114.0, "alpha_low": 0.0, "alpha_high": 0.5})
-    config.loss.update({"ramp_start": 0.7, "ramp_end": 0.9})
+    config.loss.update({"ramp_start": 0.7, "ramp_end": 1.1})
   config.augment = ConfigDict({"flip": {}, "warp": {"rotation_deg": 5.0, "shear_deg": 5.0}})
   config.batch_size, config.num_steps, config.eval_every = 22, 10_000, 1000
   config.optimizer = ConfigDict(

@@ -1,7 +1,7 @@
 """Digits in scenes from counts only: how many of each there are, never where (LoCo, L section 8).
 
-A scene of 96 x 96 pixels holds 1 to 5 digits that do not overlap. It is read along a Hilbert curve of 144
-places, 8 pixels apart; "time" in what is written is the number of the place.
+A scene of 96 x 96 pixels (`canvas=96`) holds 1 to 5 digits that do not overlap. It is read along a Hilbert
+curve (`curve=hilbert`) of 144 places, 8 pixels apart; "time" in what is written is the number of the place.
 
 `mnist` reads the four official files from `data_dir`, `tfds` what tensorflow-datasets has prepared, and
 `embedded` takes scikit-learn's digits, for which nothing is needed.
@@ -23,18 +23,26 @@ from softloc_jax.data.digits import CLASSES
 
 VARIANTS = ("embedded", "mnist", "tfds")
 SIZES = ("cpu", "paper")
-CANVAS, STRIDE = 96, 8
-PLACES = (CANVAS // STRIDE) ** 2
+STRIDE = 8
 WINDOW = 32  # pixels that VGG-13 needs
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  """Config of `SOURCE,size=...,seed=...,num_replicas=...,data_dir=...,alone=...,curve=...`."""
+  """Config of `SOURCE,size=...,seed=...,num_replicas=...,data_dir=...,alone=...,curve=...,canvas=...`."""
   args = common.parse_arg(
-    arg, variants=VARIANTS, size="cpu", seed=0, num_replicas=1, data_dir="", alone=False, curve="hilbert"
+    arg,
+    variants=VARIANTS,
+    size="cpu",
+    seed=0,
+    num_replicas=1,
+    data_dir="",
+    alone=False,
+    curve="hilbert",
+    canvas=96,
   )
   if args.size not in SIZES:
     raise ValueError(f"config argument size={args.size}: expected one of {', '.join(SIZES)}")
+  num_places = (args.canvas // STRIDE) ** 2
   config = recipes.base("digits")
   config.seed, config.num_replicas = args.seed, args.num_replicas
   config.data = ConfigDict(
@@ -43,7 +51,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       "classes": CLASSES,
       "source": args.variant,
       "data_dir": args.data_dir,
-      "canvas_size": (CANVAS, CANVAS),
+      "canvas_size": (args.canvas, args.canvas),
       "stride": STRIDE,
       "curve": args.curve,
       "min_digits": 1,
@@ -63,25 +71,26 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.window = ConfigDict(
     {
       "whole": True,
-      "min_s": float(PLACES),
-      "max_s": float(PLACES),
+      "min_s": float(num_places),
+      "max_s": float(num_places),
       "context_s": 0.0,
       "segments": True,
       "border_search_s": 0.0,
     }
   )
   config.loss = ConfigDict({"name": "count_nll", "max_count": 6})
-  config.predict.update({"chunk_s": float(PLACES), "context_s": 0.0, "batch_size": 1})
+  config.predict.update({"chunk_s": float(num_places), "context_s": 0.0, "batch_size": 1})
   # As many digits as there probably are, wherever on the curve.
-  config.decode.update({"method": "count_posterior", "window_s": float(PLACES), "suppression_s": 0.0})
-  config.decode.update({"count_window_s": float(PLACES), "shared": True})
+  config.decode.update({"method": "count_posterior", "window_s": float(num_places), "suppression_s": 0.0})
+  config.decode.update({"count_window_s": float(num_places), "shared": True})
   config.score_window_s, config.more_score_windows_s = 1.0, ()
   config.model = ConfigDict(
     {
       "name": "scene",
       "dtype": "float32",
-      "canvas_size": (CANVAS, CANVAS),
-      "curve": args.curve,
+      # The data's own, whoever overrides them: the network must put scenes together as they were cut.
+      "canvas_size": config.data.get_ref("canvas_size"),
+      "curve": config.data.get_ref("curve"),
       "conv_layers": "vgg13" if args.size == "paper" else ((5, 2, 24), (3, 2, 48), 48, (3, 2, 96), 96),
       "conv_norm": "batch",  # leaves the plateau of the first steps three times as fast
       "recurrent": "lstm",
@@ -99,10 +108,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def _set_alone(config: ConfigDict) -> None:
-  """One digit in the middle of one window, and what it is."""
+  """One digit somewhere in one window, and what it is."""
   side = WINDOW
-  for part in (config.data, config.model):
-    part.canvas_size = (side, side)
+  config.data.update({"canvas_size": (side, side), "curve": "hilbert"})  # of one place
   config.data.update({"stride": side, "min_digits": 1, "max_digits": 1, "num_test": 5000})
   config.features.update({"sample_rate_hz": float(side**2), "frame_samples": side**2})
   config.window.update({"min_s": 1.0, "max_s": 1.0})

@@ -84,7 +84,11 @@ class DigitScenes(Sequence[Recording]):
   def __len__(self) -> int:
     return self._num_recordings
 
-  def __getitem__(self, index: int) -> Recording:
+  def __getitem__(self, index):
+    """A scene as a recording, or a list of those of a slice; from the end if the index is negative."""
+    if isinstance(index, slice):
+      return [self[number] for number in range(*index.indices(len(self)))]
+    index = index + len(self) if index < 0 else index
     canvas, corners, labels = self.scene(index)
     return Recording(
       id=f"{self.split}-{index:07d}",

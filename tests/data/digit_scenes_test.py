@@ -60,6 +60,15 @@ def test_a_scene_depends_on_seed_split_and_index_alone(embedded):
     few[3]
 
 
+def test_scenes_are_a_sequence(embedded):
+  made = scenes(embedded, num_recordings=5)
+  assert [one.id for one in made[3:]] == [made[3].id, made[-1].id]
+  assert [one.id for one in made[::-2]] == ["train-0000004", "train-0000002", "train-0000000"]
+  for index in (5, -6):
+    with pytest.raises(IndexError, match=r"of 5"):
+      made[index]
+
+
 def test_every_digit_once(embedded):
   made = scenes(embedded, num_recordings=len(embedded.labels), min_digits=1, max_digits=1, in_order=True)
   shown = [made.scene(index)[2].tolist() for index in range(100)]

@@ -40,7 +40,7 @@ def check_no_counts(recordings: Sequence[Recording]) -> None:
     if counted:
       raise ValueError(
         f"recording {one.id!r} has counts of {counted[0]!r} instead of times; expected the loss 'mixed',"
-        f" which learns from both"
+        f" which learns from both (`softloc-jax train` takes it by itself)"
       )
 
 

@@ -235,6 +235,15 @@ def test_evaluate_refuses_folders_that_do_not_fit(tmp_path):
   assert "no such file or folder" in run("evaluate", true, tmp_path / "none").output
 
 
+def test_evaluate_scores_files_whatever_their_names_but_not_folders(tmp_path):
+  for name in ("true/a.csv", "found/b.csv"):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("time,label\n1.0,KD\n")
+  result = run("evaluate", tmp_path / "true", tmp_path / "found")
+  assert result.exit_code == 1 and "found has no label file for a; expected the same names" in result.output
+  assert run("evaluate", tmp_path / "true" / "a.csv", tmp_path / "found" / "b.csv").exit_code == 0
+
+
 @pytest.mark.parametrize("learn", ["counts", "times"])
 def test_train_on_a_folder(learn, tmp_path):
   for number in range(4):

@@ -36,8 +36,9 @@ def evaluate(
     FileNotFoundError: a missing file or folder, or a folder without label files.
     ValueError: files that are in one folder only, or that cannot be read, or a class that occurs nowhere.
   """
-  true_files, files = _files(pathlib.Path(reference)), _files(pathlib.Path(estimate))
-  if len(true_files) == len(files) == 1:  # whatever their names
+  reference, estimate = pathlib.Path(reference), pathlib.Path(estimate)
+  true_files, files = _files(reference), _files(estimate)
+  if reference.is_file() and estimate.is_file():  # whatever their names
     files = dict(zip(true_files, files.values(), strict=True))
   for one, other, where in ((true_files, files, estimate), (files, true_files, reference)):
     lacking = sorted(set(one) - set(other))

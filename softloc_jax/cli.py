@@ -182,7 +182,10 @@ def train(debug, folder, out, classes, **options) -> None:
 @click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
 @click.pass_obj
 def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None:
-  """Score label files against true ones: two files, or two folders with files of the same names."""
+  """Score label files against true ones: two files, or two folders with files of the same names.
+
+  Classes that the true folder's supervision.csv calls unlabelled in a recording take no part there.
+  """
   from softloc_jax.commands import evaluate_files
 
   with _one_line_errors(debug):

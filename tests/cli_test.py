@@ -244,6 +244,30 @@ def test_evaluate_scores_files_whatever_their_names_but_not_folders(tmp_path):
   assert run("evaluate", tmp_path / "true" / "a.csv", tmp_path / "found" / "b.csv").exit_code == 0
 
 
+@pytest.mark.parametrize(
+  ("signals", "labels", "recording"),
+  [((), "kit/{}.csv", "kit/x"), (("audio/x.npz", "audio/y.npz", "audio/z.npz"), "labels/{}.csv", "audio/x")],
+)
+def test_evaluate_leaves_out_what_the_reference_does_not_know(tmp_path, signals, labels, recording):
+  true, found = tmp_path / "true", tmp_path / "found"
+  for name in signals:
+    (true / name).parent.mkdir(parents=True, exist_ok=True)
+    np.savez(true / name, signal=np.zeros(9), sample_rate=1.0)
+  for folder, rows in ((true, ""), (found, "3.0,HH\n4.0,HH\n")):
+    for name in "xy":
+      path = folder / labels.format(name)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(f"time,label\n1.0,KD\n{rows if name == 'x' else '2.0,HH'}\n")
+  assert json.loads(run("evaluate", true, found, "--json").output)["precision/HH"] == pytest.approx(1 / 3)
+  rules = true / "supervision.csv"
+  rules.write_text(f"id,label,supervision\n{recording},HH,unlabelled\n")
+  scores = json.loads(run("evaluate", true, found, "--json").output)
+  assert scores["f1/HH"] == scores["f1/KD"] == 1 and scores["num_estimate"] == 3
+  assert json.loads(run("evaluate", true, found, "--json", "--classes", "HH").output)["num_estimate"] == 1
+  rules.write_text("id,label,supervision\nxx,HH,unlabelled\n")
+  assert "'xx,HH,unlabelled' decides for no recording and class" in run("evaluate", true, found).output
+
+
 @pytest.mark.parametrize("learn", ["counts", "times"])
 def test_train_on_a_folder(learn, tmp_path):
   for number in range(4):

@@ -95,6 +95,17 @@ def test_folder_without_training(song, tmp_path):
   assert result.exit_code == 1 and "expected the workdir of a training" in result.output
 
 
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [('{"model_type": "wav2vec2"}', "has no data, decode,"), ("[1]", "holds a JSON list"), ("{", "as JSON")],
+)
+def test_a_folder_of_another_library(song, tmp_path, content, message):
+  (tmp_path / "config.json").write_text(content)
+  result = run("predict", song, "--checkpoint", tmp_path)
+  assert result.exit_code == 1 and f"Error: {tmp_path / 'config.json'}: " in result.output
+  assert message in result.output
+
+
 def test_same_events_as_in_the_training_run(workdir, tmp_path):
   recording = drum_machine.DrumMachine("test", num_recordings=1, duration_s=4.0)[0]
   np.savez(tmp_path / "again.npz", signal=recording.signal, sample_rate=16000)

@@ -103,7 +103,7 @@ def load(
   if classes is None:
     classes = sorted({label for one in tables.values() if one for label in (*one.events, *one.counted)})
   if missing == "unlabelled" and not classes:
-    raise ValueError(f"{folder}: no label found; expected classes=... to say what is unlabelled")
+    raise ValueError(f"{folder}: no label found; expected classes=... (--classes) to say what is unlabelled")
   recordings = [_read_recording(folder, pair, tables[pair.id], classes, missing, mono) for pair in pairs]
   if not (folder / supervision.FILE).exists():
     return recordings
@@ -167,7 +167,9 @@ def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
   if classes is not None and class_map is not None:
     unknown = sorted({name for name in class_map.values() if name is not None} - set(classes))
     if unknown:
-      raise ValueError(f"class_map leads to {', '.join(unknown)}; expected one of {', '.join(classes)}")
+      raise ValueError(
+        f"class_map (--map) leads to {', '.join(unknown)}; expected one of {', '.join(classes)}"
+      )
 
 
 def _pair_up(
@@ -252,7 +254,8 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
     if len(pair.sidecars) > 1:
       raise ValueError(
         f"{folder}: {pair.signal} has {len(pair.sidecars)} sidecars:"
-        f" {listing(list(map(str, pair.sidecars)))}; expected one (sidecar_extension=... chooses)"
+        f" {listing(list(map(str, pair.sidecars)))}; expected one (sidecar_extension=... or --labels-from"
+        f" chooses)"
       )
     for sidecar in pair.sidecars:
       if sidecar in owners:
@@ -267,7 +270,7 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
   if without and missing == "error":
     raise ValueError(
       f"{folder}: {len(without)} signals without a sidecar of events: {listing(without)}; expected one of"
-      f" {', '.join(event_files.EXTENSIONS)}, or missing='unlabelled' or 'empty'"
+      f" {', '.join(event_files.EXTENSIONS)}, or missing=... (--missing) 'unlabelled' or 'empty'"
     )
 
 
@@ -284,7 +287,9 @@ def _read_sidecar(folder, pair, classes, class_map) -> count_tables.Table | None
   counted = {renamed[label]: windows for label, windows in table.counted.items()}
   kept = [renamed[label] for label in table.counted if renamed[label] is not None]
   if len(set(kept)) < len(kept):
-    raise ValueError(f"{path}: class_map makes one class of several that were counted, {', '.join(kept)}")
+    raise ValueError(
+      f"{path}: class_map (--map) makes one class of several that were counted, {', '.join(kept)}"
+    )
   events = {name: np.sort(np.concatenate(found)) for name, found in times.items() if name is not None}
   return table._replace(events=events, counted={k: v for k, v in counted.items() if k is not None})
 
@@ -304,12 +309,15 @@ def read_labels(path: str | os.PathLike) -> count_tables.Table:
 def _class_of(path: pathlib.Path, label: str, classes, class_map) -> str | None:
   """The class that a label of a file stands for; None where it is to be left out."""
   if class_map is not None and label not in class_map:
-    raise ValueError(f"{path}: label {label!r} is not in class_map; expected {', '.join(class_map)}")
+    raise ValueError(
+      f"{path}: label {label!r} is not in class_map (--map), which has {', '.join(class_map)}; expected every"
+      f" label that occurs"
+    )
   name = label if class_map is None else class_map[label]
   if name is not None and classes is not None and name not in classes:
     raise ValueError(
       f"{path}: unknown label {label!r}; expected one of {', '.join(classes)}"
-      f" (class_map=... renames or drops labels)"
+      f" (class_map=... or --map renames or drops labels)"
     )
   return name
 

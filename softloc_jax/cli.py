@@ -282,14 +282,27 @@ def refine(debug, folder, out, formats, overwrite, classes, class_map, labels_fr
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option(
+  "--for",
+  "purpose",
+  type=click.Choice(["train", "refine"]),
+  default="train",
+  show_default=True,
+  help="What the folder is for: refine takes fewer recordings, and some without labels.",
+)
 @_CLASSES
+@_MAP
+@_LABELS_FROM
+@_MISSING
 @_MODEL
 @_CHECKPOINT
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Compare times at all.")
 @click.option("--all", "show_all", is_flag=True, help="List the timing of every recording.")
 @click.pass_obj
-def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
-  """Examine a FOLDER of recordings and labels before training; exit code 1 if it cannot be used.
+def doctor(
+  debug, folder, classes, class_map, labels_from, model, checkpoint, timing, show_all, **options
+) -> None:
+  """Examine a FOLDER of recordings and labels before they are used; exit code 1 if it cannot be used.
 
   Label times are compared with sudden rises of sound or motion, or with what a network hears.
   """
@@ -300,7 +313,8 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
     if (model or checkpoint) and not timing:
       raise click.UsageError("expected a network to compare times with, or --no-timing")
     trained = detector.chosen(model, checkpoint)
-    found = examination.examine(folder, classes=_names(classes), trained=trained, timing=timing)
+    options |= {"classes": _names(classes), **_labels(class_map, labels_from)}
+    found = examination.examine(folder, trained=trained, timing=timing, **options)
     click.echo(examination.as_text(found, show_all=show_all))
   if not found.is_usable:
     sys.exit(1)

@@ -90,14 +90,14 @@ def load(
       files, NaN in a signal, or nothing left to read; the message names the files and what was expected.
   """
   folder = pathlib.Path(data_dir)
-  _check_arguments(classes, class_map, missing, sidecar_extension)
+  check_arguments(classes, class_map, missing, sidecar_extension)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; expected signals with sidecar files of events")
   every, orphans = find(folder, sidecar_extension)
   pairs, orphans = _select(folder, every, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
-  tables = {pair.id: _read_sidecar(folder, pair, classes, class_map) for pair in pairs}
+  tables = {pair.id: read_sidecar(folder, pair, classes, class_map) for pair in pairs}
   if classes is None and class_map is not None:
     classes = [name for name in dict.fromkeys(class_map.values()) if name is not None]
   if classes is None:
@@ -154,8 +154,17 @@ def _walk(
         )
 
 
-def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
-  """Refuses arguments that would otherwise read as something else."""
+def check_arguments(
+  classes: Sequence[str] | None,
+  class_map: Mapping[str, str | None] | None,
+  missing: str,
+  sidecar_extension: str | None,
+) -> None:
+  """Refuses arguments of `load` that would otherwise read as something else.
+
+  Raises:
+    ValueError: naming the argument, its value and what was expected.
+  """
   if isinstance(classes, str):
     raise ValueError(f"classes is the text {classes!r}; expected a list of labels")
   if missing not in MISSING:
@@ -274,8 +283,18 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
     )
 
 
-def _read_sidecar(folder, pair, classes, class_map) -> count_tables.Table | None:
-  """What is known of one recording, by class; None where there is no sidecar."""
+def read_sidecar(
+  folder: pathlib.Path,
+  pair: Pair,
+  classes: Sequence[str] | None = None,
+  class_map: Mapping[str, str | None] | None = None,
+) -> count_tables.Table | None:
+  """What is known of one recording, by class; None where there is no sidecar.
+
+  Raises:
+    FileNotFoundError, ValueError, ImportError: as `read_labels`.
+    ValueError: a label that is not in `class_map`, or a class not in `classes`.
+  """
   if not pair.sidecars:
     return None
   path = folder / pair.sidecars[0]

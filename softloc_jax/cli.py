@@ -123,6 +123,9 @@ def predict(
 ) -> None:
   """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos), or of folders of them.
 
+  A csv in a folder is a signal if it begins with `# sample_rate_hz: 100`, or a header with time and channels
+  but no label, and no other signal has its name.
+
   With --stream, or - for FILES, of what arrives on standard input, on standard output.
   """
   from softloc_jax import detector, features

@@ -115,7 +115,7 @@ def examine(
   findings += _check_names(pairs)
   options = {"classes": classes, "class_map": class_map, "missing": missing}
   recordings = [one for pair in pairs if (one := _read(folder, pair, findings, **options)) is not None]
-  recordings = _supervised(folder, recordings, findings)
+  recordings = _supervised(folder, recordings, classes or (), findings)
   findings += _compare_recordings(recordings)
   if purpose == "train":
     findings += _check_splits(folder, [pair.id for pair in pairs])
@@ -133,14 +133,20 @@ def examine(
 
 
 def _supervised(
-  folder: pathlib.Path, recordings: Sequence[Recording], findings: list[Finding]
+  folder: pathlib.Path,
+  recordings: Sequence[Recording],
+  classes: Sequence[str],
+  findings: list[Finding],
 ) -> Sequence[Recording]:
   """The recordings as `supervision.csv` has them, if there is one and it makes sense."""
   path = folder / supervision.FILE
   if not path.exists():
     return recordings
+  # As in loading, rules may be for a class that the recording itself has no label of.
+  none = {name: np.zeros(0) for name in {*classes, *(name for one in recordings for name in one.events)}}
+  whole = [one.replace(events=none | dict(one.events)) for one in recordings]
   try:
-    return supervision.apply(supervision.read_rules(path), recordings)
+    return supervision.apply(supervision.read_rules(path), whole)
   except ValueError as error:
     findings.append(Finding("error", path.name, _without(str(error), folder).removeprefix(f"{path.name}: ")))
     return recordings

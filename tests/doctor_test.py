@@ -115,6 +115,17 @@ def test_labels_are_examined_as_they_will_be_read(folder):
   assert result.exit_code == 1 and "take1.csv: label 'pulse' is not in class_map (--map)" in result.output
 
 
+def test_a_rule_for_a_class_that_the_recording_has_no_label_of(folder):
+  (folder / "take1.csv").write_text("time,label\n5.0,rare\n")
+  (folder / "supervision.csv").write_text(
+    "id,label,supervision\ntake0,rare,unlabelled\ntake1,pulse,unlabelled\n"
+  )
+  found = doctor.examine(folder, timing=False)
+  assert found.is_usable and found.counts["rare"] == 1
+  (folder / "supervision.csv").write_text("id,label,supervision\ntake9,rare,unlabelled\n")
+  assert not doctor.examine(folder, timing=False).is_usable
+
+
 def test_warnings_do_not_make_it_unusable(folder):
   text = (folder / "take1.csv").read_text()
   time_s = text.splitlines()[1].split(",")[0]

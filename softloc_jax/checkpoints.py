@@ -13,6 +13,8 @@ import grain
 import orbax.checkpoint as ocp
 
 CONFIG_FILE = "config.json"
+# What every network is built and used by; a config of another library has other keys.
+_REQUIRED_KEYS = ("data", "decode", "features", "model", "num_replicas", "omega", "predict", "window")
 # What a run can be taken up with though it differs: where data lies and what is shown on the way.
 _FREE_KEYS = ("progress", "num_figures", "log_every")
 
@@ -133,12 +135,17 @@ def read_config(workdir: str | os.PathLike) -> dict[str, Any]:
 
   Raises:
     FileNotFoundError: the folder is not a workdir.
-    ValueError: the file is no config; the message names it.
+    ValueError: the file is no config of a training: no JSON object, or one that lacks keys; the message names
+      it and them.
   """
   path = pathlib.Path(workdir) / CONFIG_FILE
   if not path.exists():
     raise FileNotFoundError(f"{path} not found: expected the workdir of a training")
-  return _read_json(path)
+  config = _read_json(path)
+  lacking = [key for key in _REQUIRED_KEYS if key not in config]
+  if lacking:
+    raise ValueError(f"{path}: has no {', '.join(lacking)}; expected the config of a training of softloc_jax")
+  return config
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

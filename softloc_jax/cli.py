@@ -8,6 +8,7 @@ import math
 import pathlib
 import shlex
 import sys
+from typing import Any
 
 import click
 
@@ -26,6 +27,25 @@ _FORMAT = click.option(
   help="Of the label files; may be given several times.",
 )
 _CLASSES = click.option("--classes", help="Labels that may occur, as A,B.  [default: those found]")
+_MAP = click.option(
+  "--map",
+  "class_map",
+  multiple=True,
+  metavar="OLD=NEW",
+  help="Rename a label, or with OLD= leave it out; if any, every label that occurs has to be given.",
+)
+_LABELS_FROM = click.option(
+  "--labels-from",
+  type=click.Choice(["csv", "tsv", "txt", "jams", "mid", "midi"]),
+  help="Which label files to read, where recordings have several.",
+)
+_MISSING = click.option(
+  "--missing",
+  type=click.Choice(["error", "unlabelled", "empty"]),
+  default="error",
+  show_default=True,
+  help="What recordings without label file are: unlabelled ones take no part, empty ones have no event.",
+)
 _MODEL = click.option("--model", help="A network that comes with the package: drums (kick, snare, hi-hat).")
 _CHECKPOINT = click.option(
   "--checkpoint",
@@ -103,6 +123,9 @@ def predict(
 ) -> None:
   """Events of signal FILES (wav, flac, ogg, mp3, npz, csv, WFDB .hea, videos), or of folders of them.
 
+  A csv in a folder is a signal if it begins with `# sample_rate_hz: 100`, or a header with time and channels
+  but no label, and no other signal has its name.
+
   With --stream, or - for FILES, of what arrives on standard input, on standard output.
   """
   from softloc_jax import detector, features
@@ -150,6 +173,9 @@ def predict(
 )
 @_KIND
 @_CLASSES
+@_MAP
+@_LABELS_FROM
+@_MISSING
 @click.option(
   "--steps", type=_AT_LEAST_1, help="Of the training.  [default: 1800 for audio, 1200 for sensors]"
 )
@@ -163,13 +189,15 @@ def predict(
 )
 @click.option("--seed", default=0, show_default=True)
 @click.pass_obj
-def train(debug, folder, out, classes, **options) -> None:
+def train(debug, folder, out, classes, class_map, labels_from, **options) -> None:
   """Train a network on a FOLDER of recordings with label files, test it on some that are held out."""
   from softloc_jax import train as training
   from softloc_jax.commands import train_folder
 
   with _one_line_errors(debug):
-    results = train_folder.train_folder(folder, out, classes=_names(classes), **options)
+    results = train_folder.train_folder(
+      folder, out, classes=_names(classes), **_labels(class_map, labels_from), **options
+    )
     training.print_results(results)
     click.echo(f"-> {out}; softloc-jax predict FILE --checkpoint {shlex.quote(str(out))}")
 
@@ -182,7 +210,10 @@ def train(debug, folder, out, classes, **options) -> None:
 @click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
 @click.pass_obj
 def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None:
-  """Score label files against true ones: two files, or two folders with files of the same names."""
+  """Score label files against true ones: two files, or two folders with files of the same names.
+
+  Classes that the true folder's supervision.csv calls unlabelled in a recording take no part there.
+  """
   from softloc_jax.commands import evaluate_files
 
   with _one_line_errors(debug):
@@ -202,6 +233,8 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
 )
 @_KIND
 @_CLASSES
+@_MAP
+@_LABELS_FROM
 @_MODEL
 @_CHECKPOINT
 @click.option(
@@ -226,7 +259,7 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
 @_FORMAT
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.pass_obj
-def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
+def refine(debug, folder, out, formats, overwrite, classes, class_map, labels_from, **options) -> None:
   """Correct the labels of a FOLDER of recordings: new label files and a report; the old ones stay.
 
   Networks are trained for it, or one is given that never saw these labels.
@@ -244,6 +277,7 @@ def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
       classes=_names(classes),
       overwrite=overwrite,
       command=command,
+      **_labels(class_map, labels_from),
       **options,
     )
     click.echo(f"{report.summary}\n-> {report.path}")
@@ -251,14 +285,27 @@ def refine(debug, folder, out, formats, overwrite, classes, **options) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option(
+  "--for",
+  "purpose",
+  type=click.Choice(["train", "refine"]),
+  default="train",
+  show_default=True,
+  help="What the folder is for: refine takes fewer recordings, and some without labels.",
+)
 @_CLASSES
+@_MAP
+@_LABELS_FROM
+@_MISSING
 @_MODEL
 @_CHECKPOINT
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Compare times at all.")
 @click.option("--all", "show_all", is_flag=True, help="List the timing of every recording.")
 @click.pass_obj
-def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
-  """Examine a FOLDER of recordings and labels before training; exit code 1 if it cannot be used.
+def doctor(
+  debug, folder, classes, class_map, labels_from, model, checkpoint, timing, show_all, **options
+) -> None:
+  """Examine a FOLDER of recordings and labels before they are used; exit code 1 if it cannot be used.
 
   Label times are compared with sudden rises of sound or motion, or with what a network hears.
   """
@@ -269,7 +316,8 @@ def doctor(debug, folder, classes, model, checkpoint, timing, show_all) -> None:
     if (model or checkpoint) and not timing:
       raise click.UsageError("expected a network to compare times with, or --no-timing")
     trained = detector.chosen(model, checkpoint)
-    found = examination.examine(folder, classes=_names(classes), trained=trained, timing=timing)
+    options |= {"classes": _names(classes), **_labels(class_map, labels_from)}
+    found = examination.examine(folder, trained=trained, timing=timing, **options)
     click.echo(examination.as_text(found, show_all=show_all))
   if not found.is_usable:
     sys.exit(1)
@@ -333,6 +381,20 @@ def _names(classes: str | None) -> tuple[str, ...] | None:
   if not all(names) or len(set(names)) < len(names):
     raise click.UsageError(f"--classes {classes!r}: expected different names, as A,B")
   return names
+
+
+def _labels(class_map: tuple[str, ...], labels_from: str | None) -> dict[str, Any]:
+  """`OLD=NEW`s and an extension without point as `data.folder.load` takes them."""
+  renamed: dict[str, str | None] = {}
+  for one in class_map:
+    old, given, new = (part.strip() for part in one.partition("="))
+    if not old or not given or old in renamed:
+      raise click.UsageError(f"--map {one!r}: expected OLD=NEW, or OLD= to leave a label out, once for each")
+    renamed[old] = new or None
+  return {
+    "class_map": renamed or None,
+    "sidecar_extension": None if labels_from is None else f".{labels_from}",
+  }
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from softloc_jax.data import signal_files, supervision
 from softloc_jax.data.recording import Recording
 from softloc_jax.data.splits import SPLITS, assign_ids, listing, read_split
 
+PURPOSES = ("train", "refine")
 FRAME_S = 0.01  # of what networks see by default
 _CLIPPED_SHARE = 1e-3
 _FEW_LABELS = 10
@@ -68,7 +69,11 @@ class Diagnosis(NamedTuple):
 def examine(
   folder: str | os.PathLike,
   *,
+  purpose: str = "train",
   classes: Sequence[str] | None = None,
+  class_map: Mapping[str, str | None] | None = None,
+  missing: str = "error",
+  sidecar_extension: str | None = None,
   trained: detector.Detector | None = None,
   timing: bool = True,
 ) -> Diagnosis:
@@ -76,19 +81,31 @@ def examine(
 
   Args:
     folder: of signals with sidecar label files.
+    purpose: what the folder is for, "train" or "refine". To refine labels takes two recordings that have
+      some, or one and a network, whatever their splits; recordings without are left as they are.
     classes: labels that may occur; None accepts every label.
+    class_map, missing, sidecar_extension: which labels recordings have, see `folder.load`; to refine, those
+      without are always "unlabelled".
     trained: compares label times with what this network hears; None with sudden rises of spectrum or energy.
     timing: whether times are compared at all.
 
   Raises:
     FileNotFoundError: no such folder.
+    ValueError: an unknown purpose, or arguments that do not fit together.
   """
   folder = pathlib.Path(folder)
+  if purpose not in PURPOSES:
+    raise ValueError(f"purpose is {purpose!r}; expected one of {', '.join(PURPOSES)}")
+  folder_lib.check_arguments(classes, class_map, missing, sidecar_extension)
+  if purpose == "refine":
+    if missing == "empty":
+      raise ValueError("missing is 'empty', to refine; expected none, as recordings without labels stay so")
+    missing = "unlabelled"
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; expected signals with sidecar files of events")
   findings: list[Finding] = []
   try:
-    pairs, orphans = folder_lib.find(folder)
+    pairs, orphans = folder_lib.find(folder, sidecar_extension)
   except FileNotFoundError as error:
     return Diagnosis([Finding("error", "", str(error))], {}, 0.0, 0, {})
   findings += [
@@ -96,10 +113,14 @@ def examine(
     for path in orphans
   ]
   findings += _check_names(pairs)
-  recordings = [one for pair in pairs if (one := _read(folder, pair, classes, findings)) is not None]
-  recordings = _supervised(folder, recordings, findings)
+  options = {"classes": classes, "class_map": class_map, "missing": missing}
+  recordings = [one for pair in pairs if (one := _read(folder, pair, findings, **options)) is not None]
+  recordings = _supervised(folder, recordings, classes or (), findings)
   findings += _compare_recordings(recordings)
-  findings += _check_splits(folder, [pair.id for pair in pairs])
+  if purpose == "train":
+    findings += _check_splits(folder, [pair.id for pair in pairs])
+  elif trained is None:
+    findings += _check_judges(recordings)
   counts = Counter(dict.fromkeys(classes or (), 0))
   for one in recordings:
     counts.update({name: len(times_s) for name, times_s in one.events.items()})
@@ -112,14 +133,20 @@ def examine(
 
 
 def _supervised(
-  folder: pathlib.Path, recordings: Sequence[Recording], findings: list[Finding]
+  folder: pathlib.Path,
+  recordings: Sequence[Recording],
+  classes: Sequence[str],
+  findings: list[Finding],
 ) -> Sequence[Recording]:
   """The recordings as `supervision.csv` has them, if there is one and it makes sense."""
   path = folder / supervision.FILE
   if not path.exists():
     return recordings
+  # As in loading, rules may be for a class that the recording itself has no label of.
+  none = {name: np.zeros(0) for name in {*classes, *(name for one in recordings for name in one.events)}}
+  whole = [one.replace(events=none | dict(one.events)) for one in recordings]
   try:
-    return supervision.apply(supervision.read_rules(path), recordings)
+    return supervision.apply(supervision.read_rules(path), whole)
   except ValueError as error:
     findings.append(Finding("error", path.name, _without(str(error), folder).removeprefix(f"{path.name}: ")))
     return recordings
@@ -141,22 +168,21 @@ def _check_names(pairs) -> list[Finding]:
   return findings
 
 
-def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recording | None:
+def _read(
+  folder: pathlib.Path, pair, findings: list[Finding], *, classes, class_map, missing: str
+) -> Recording | None:
   """A recording with its labels, as far as they can be read; what cannot is a finding."""
   path = folder / pair.signal
   table, events = None, {}
   if not pair.sidecars:
-    findings.append(
-      Finding("error", str(pair.signal), "has no labels; expected an event file of the same stem")
-    )
+    findings.append(_without_labels(str(pair.signal), missing))
   elif len(pair.sidecars) > 1:
     names = listing([str(one) for one in pair.sidecars])
-    findings.append(
-      Finding("error", str(pair.signal), f"has {len(pair.sidecars)} event files: {names}; expected one")
-    )
+    message = f"has {len(pair.sidecars)} event files: {names}; expected one (--labels-from chooses)"
+    findings.append(Finding("error", str(pair.signal), message))
   else:
     try:
-      table = folder_lib.read_labels(folder / pair.sidecars[0])
+      table = folder_lib.read_sidecar(folder, pair, class_map=class_map)
       events = table.events
     except (OSError, ValueError, ImportError) as error:
       findings.append(Finding("error", str(pair.sidecars[0]), _without(str(error), folder)))
@@ -172,6 +198,19 @@ def _read(folder: pathlib.Path, pair, classes, findings: list[Finding]) -> Recor
     _check_events(recording, str(pair.sidecars[0]), classes, findings)
   finite = np.isfinite(signal).all()
   return recording.replace(signal=signal if finite else np.nan_to_num(signal))
+
+
+def _without_labels(name: str, missing: str) -> Finding:
+  """What it means that a recording has no event file."""
+  if missing == "unlabelled":
+    return Finding("note", name, "has no labels: takes no part in training, and refine leaves it as it is")
+  if missing == "empty":
+    return Finding("note", name, "has no labels: taken to have no event")
+  message = (
+    "has no labels; expected an event file of the same stem, or missing=... (--missing) 'unlabelled' or"
+    " 'empty' (refine leaves such recordings as they are: --for refine)"
+  )
+  return Finding("error", name, message)
 
 
 def _without(message: str, folder: pathlib.Path) -> str:
@@ -277,7 +316,10 @@ def _check_splits(folder: pathlib.Path, ids: Sequence[str]) -> list[Finding]:
   path = folder / folder_lib.SPLIT_FILE
   if not path.exists():
     if len(ids) < len(SPLITS):
-      message = f"{len(ids)} recordings; expected {len(SPLITS)} or more to train, validate and test on"
+      message = (
+        f"{len(ids)} recordings; expected {len(SPLITS)} or more to train, validate and test on"
+        f" (refine takes fewer: --for refine)"
+      )
       return [Finding("error", "", message)]
     return []
   try:
@@ -290,6 +332,18 @@ def _check_splits(folder: pathlib.Path, ids: Sequence[str]) -> list[Finding]:
   if missing:
     findings.append(Finding("error", path.name, f"no recording in {', '.join(missing)}"))
   return findings
+
+
+def _check_judges(recordings: Sequence[Recording]) -> list[Finding]:
+  """Whether refine can judge each recording by a network that learned from others."""
+  have = [one.id for one in recordings if any(map(len, (*one.events.values(), *one.counted.values())))]
+  if len(have) != 1:  # that there is no label at all is told elsewhere
+    return []
+  message = (
+    f"only {have[0]} has labels; expected two recordings or more that do, as a network that judges labels has"
+    f" learned from others, or a network (--model, --checkpoint)"
+  )
+  return [Finding("error", "", message)]
 
 
 def _timings(

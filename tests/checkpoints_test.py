@@ -115,7 +115,14 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(saved, tmp_path):
   assert not whole.exists()
 
 
-CONFIG = {"name": "drums", "model": {"units": 8, "pool": [1, 2]}, "seed": 0}
+SECTIONS = {name: {"some": 1} for name in ("data", "decode", "features", "predict", "window")}
+CONFIG = SECTIONS | {
+  "name": "drums",
+  "model": {"units": 8, "pool": [1, 2]},
+  "num_replicas": 1,
+  "omega": 0.8,
+  "seed": 0,
+}
 
 
 def test_config_round_trip(tmp_path):
@@ -139,7 +146,7 @@ def test_tuples_are_the_lists_that_json_makes_of_them(tmp_path):
     (CONFIG | {"model": {"units": 9, "pool": [2]}}, r"model\.pool = \[1, 2\], not \[2\]"),
     (CONFIG | {"extra": 3}, r"extra = nothing, not 3"),
     (CONFIG | {"extra": None}, r"extra = nothing, not None"),
-    ({"name": "drums", "seed": 0}, r"model\.pool = \[1, 2\], not nothing"),
+    ({key: value for key, value in CONFIG.items() if key != "model"}, r"model\.pool = \[1, 2\], not nothing"),
     (CONFIG | {"model": {}}, r"model = nothing, not \{\}"),
   ],
 )
@@ -180,6 +187,13 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path, content, message):
     checkpoints.read_config(tmp_path)
   with pytest.raises(ValueError, match=r"config\.json: " + message):
     checkpoints.write_config(tmp_path, CONFIG)
+
+
+def test_a_config_of_something_else_is_named(tmp_path):
+  (tmp_path / "config.json").write_text('{"model_type": "wav2vec2", "data": {}}')
+  lacking = "decode, features, model, num_replicas, omega, predict, window"
+  with pytest.raises(ValueError, match=rf"config\.json: has no {lacking}; expected the config of a training"):
+    checkpoints.read_config(tmp_path)
 
 
 def test_replaced_text_is_whole_and_leaves_nothing_behind(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 from click.testing import CliRunner
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 from small_config import small
@@ -14,7 +15,7 @@ from small_pulses import pulses, write
 import soundfile
 
 from configs.weak import drums
-from softloc_jax import cli, train
+from softloc_jax import cli, data, train
 from softloc_jax.data import drum_machine
 
 
@@ -93,6 +94,17 @@ def test_bad_files_give_one_line(workdir, tmp_path, name, content, message):
 def test_folder_without_training(song, tmp_path):
   result = run("predict", song, "--checkpoint", tmp_path)
   assert result.exit_code == 1 and "expected the workdir of a training" in result.output
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [('{"model_type": "wav2vec2"}', "has no data, decode,"), ("[1]", "holds a JSON list"), ("{", "as JSON")],
+)
+def test_a_folder_of_another_library(song, tmp_path, content, message):
+  (tmp_path / "config.json").write_text(content)
+  result = run("predict", song, "--checkpoint", tmp_path)
+  assert result.exit_code == 1 and f"Error: {tmp_path / 'config.json'}: " in result.output
+  assert message in result.output
 
 
 def test_same_events_as_in_the_training_run(workdir, tmp_path):
@@ -235,6 +247,39 @@ def test_evaluate_refuses_folders_that_do_not_fit(tmp_path):
   assert "no such file or folder" in run("evaluate", true, tmp_path / "none").output
 
 
+def test_evaluate_scores_files_whatever_their_names_but_not_folders(tmp_path):
+  for name in ("true/a.csv", "found/b.csv"):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("time,label\n1.0,KD\n")
+  result = run("evaluate", tmp_path / "true", tmp_path / "found")
+  assert result.exit_code == 1 and "found has no label file for a; expected the same names" in result.output
+  assert run("evaluate", tmp_path / "true" / "a.csv", tmp_path / "found" / "b.csv").exit_code == 0
+
+
+@pytest.mark.parametrize(
+  ("signals", "labels", "recording"),
+  [((), "kit/{}.csv", "kit/x"), (("audio/x.npz", "audio/y.npz", "audio/z.npz"), "labels/{}.csv", "audio/x")],
+)
+def test_evaluate_leaves_out_what_the_reference_does_not_know(tmp_path, signals, labels, recording):
+  true, found = tmp_path / "true", tmp_path / "found"
+  for name in signals:
+    (true / name).parent.mkdir(parents=True, exist_ok=True)
+    np.savez(true / name, signal=np.zeros(9), sample_rate=1.0)
+  for folder, rows in ((true, ""), (found, "3.0,HH\n4.0,HH\n")):
+    for name in "xy":
+      path = folder / labels.format(name)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(f"time,label\n1.0,KD\n{rows if name == 'x' else '2.0,HH'}\n")
+  assert json.loads(run("evaluate", true, found, "--json").output)["precision/HH"] == pytest.approx(1 / 3)
+  rules = true / "supervision.csv"
+  rules.write_text(f"id,label,supervision\n{recording},HH,unlabelled\n")
+  scores = json.loads(run("evaluate", true, found, "--json").output)
+  assert scores["f1/HH"] == scores["f1/KD"] == 1 and scores["num_estimate"] == 3
+  assert json.loads(run("evaluate", true, found, "--json", "--classes", "HH").output)["num_estimate"] == 1
+  rules.write_text("id,label,supervision\nxx,HH,unlabelled\n")
+  assert "'xx,HH,unlabelled' decides for no recording and class" in run("evaluate", true, found).output
+
+
 @pytest.mark.parametrize("learn", ["counts", "times"])
 def test_train_on_a_folder(learn, tmp_path):
   for number in range(4):
@@ -250,6 +295,50 @@ def test_train_on_a_folder(learn, tmp_path):
     "predict", tmp_path / "new.npz", "--checkpoint", tmp_path / "run", "--out", tmp_path, "--no-plot"
   )
   assert result.exit_code == 0 and (tmp_path / "new.csv").exists()
+
+
+def test_advice_on_labels_can_be_taken_where_it_is_given(tmp_path):
+  takes, out = tmp_path / "takes", tmp_path / "run"
+  for number in range(4):
+    write(takes, pulses(number, duration_s=20.0, classes=("pulse", "v1.hum"))[0])
+  command = ["train", takes, "--out", out, "--steps", 4]
+  for one in takes.glob("*.csv"):
+    shutil.copy(one, one.with_suffix(".txt"))
+  assert "or --labels-from chooses" in run(*command).output
+  command += ["--labels-from", "csv"]
+  (takes / "take1.csv").unlink()
+  assert "or missing=... (--missing) 'unlabelled' or 'empty'" in run(*command).output
+  command += ["--missing", "unlabelled"]
+  assert "(class_map=... or --map renames" in run(*command, "--classes", "hit").output
+  assert "'v1.hum' is not in class_map (--map)" in run(*command, "--map", "pulse=hit").output
+  command += ["--map", "pulse=hit", "--map", "v1.hum="]
+  for _ in "ab":  # a training that is there is taken up with the same labels
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+  config = json.loads((out / "config.json").read_text())["data"]
+  assert config["classes"] == ["hit"] and config["missing"] == "unlabelled"
+  assert config["class_map"] == [["pulse", "hit"], ["v1.hum", None]] and config["sidecar_extension"] == ".csv"
+  splits = data.load(ConfigDict(config))
+  assert sum(len(one.events["hit"]) > 0 for split in splits.values() for one in split) == 3
+
+
+@pytest.mark.parametrize("given", [["pulse"], ["=hit"], ["pulse=hit", "pulse=kick"]])
+def test_labels_are_renamed_once(tmp_path, given):
+  options = [part for one in given for part in ("--map", one)]
+  for command in ("train", "refine"):
+    result = run(command, tmp_path, "--out", tmp_path / "run", *options)
+    assert result.exit_code == 2 and f"--map {given[-1]!r}: expected OLD=NEW, or OLD=" in result.output
+
+
+def test_refine_reads_the_labels_that_are_chosen(tmp_path):
+  for number in range(2):
+    write(tmp_path / "takes", pulses(number, duration_s=20.0)[0])
+    shutil.copy(tmp_path / "takes" / f"take{number}.csv", tmp_path / "takes" / f"take{number}.txt")
+  command = ["refine", tmp_path / "takes", "--steps", 4, "--softness-ms", 50]
+  assert "or --labels-from chooses" in run(*command).output
+  result = run(*command, "--labels-from", "txt", "--map", "pulse=hit")
+  assert result.exit_code == 0, result.output
+  assert ",hit," in (tmp_path / "takes-refined" / "labels" / "take0.csv").read_text()
 
 
 def test_configs_lists_every_experiment(monkeypatch, tmp_path):

@@ -76,6 +76,56 @@ def test_each_error_is_named_and_the_rest_is_examined(folder, damage, message):
   assert result.exit_code == 1 and message in result.output and "Traceback" not in result.output
 
 
+def test_what_refine_accepts_is_usable_for_it(folder):
+  for number in (2, 3, 4):
+    (folder / f"take{number}.csv").unlink()
+  (folder / "take4.npz").unlink()
+  (folder / "split.csv").write_text("id,split\ntake0,train\n")  # which refine does not read
+  result = run(folder, "--for", "refine")
+  assert result.exit_code == 0 and "note: take2.npz: has no labels" in result.output
+  (folder / "split.csv").unlink()
+  told = run(folder).output
+  assert "error: take2.npz: has no labels; expected an event file of the same stem, or missing=" in told
+  assert run(folder, "--missing", "unlabelled").exit_code == 0
+  assert "take2.npz: has no labels: taken to have no event" in run(folder, "--missing", "empty").output
+  (folder / "take2.npz").unlink()
+  (folder / "take3.npz").unlink()
+  assert run(folder, "--for", "refine").exit_code == 0
+  result = run(folder)
+  assert result.exit_code == 1 and "(refine takes fewer: --for refine)" in result.output
+
+
+def test_what_refine_refuses_is_no_good_for_it(folder):
+  for number in (1, 2, 3, 4):
+    (folder / f"take{number}.csv").unlink()
+  result = run(folder, "--for", "refine")
+  assert result.exit_code == 1 and "error: only take0 has labels; expected two recordings" in result.output
+  assert run(folder, "--for", "refine", "--model", "drums", "--no-timing").exit_code == 2
+  assert "missing is 'empty', to refine" in run(folder, "--for", "refine", "--missing", "empty").output
+  with pytest.raises(ValueError, match="purpose is 'play'; expected one of train, refine"):
+    doctor.examine(folder, purpose="play")
+
+
+def test_labels_are_examined_as_they_will_be_read(folder):
+  (folder / "take0.tsv").write_text("time\tlabel\n")
+  assert "expected one (--labels-from chooses)" in run(folder).output
+  result = run(folder, "--labels-from", "csv", "--map", "pulse=hit")
+  assert result.exit_code == 0 and " hit\n" in result.output
+  result = run(folder, "--labels-from", "csv", "--map", "bang=hit")
+  assert result.exit_code == 1 and "take1.csv: label 'pulse' is not in class_map (--map)" in result.output
+
+
+def test_a_rule_for_a_class_that_the_recording_has_no_label_of(folder):
+  (folder / "take1.csv").write_text("time,label\n5.0,rare\n")
+  (folder / "supervision.csv").write_text(
+    "id,label,supervision\ntake0,rare,unlabelled\ntake1,pulse,unlabelled\n"
+  )
+  found = doctor.examine(folder, timing=False)
+  assert found.is_usable and found.counts["rare"] == 1
+  (folder / "supervision.csv").write_text("id,label,supervision\ntake9,rare,unlabelled\n")
+  assert not doctor.examine(folder, timing=False).is_usable
+
+
 def test_warnings_do_not_make_it_unusable(folder):
   text = (folder / "take1.csv").read_text()
   time_s = text.splitlines()[1].split(",")[0]

@@ -86,6 +86,36 @@ def test_folders_are_searched_for_what_the_network_takes(takes, tmp_path):
     plan([takes / "kit"], tmp_path / "found", videos=True)
 
 
+def test_csv_files_of_folders_are_signals_if_they_begin_as_such(tmp_path, caplog):
+  takes = tmp_path / "takes"
+  texts = {
+    "timed.csv": "time,x,y\n0,1,2\n0.01,1,2\n",
+    "stated.csv": "\n# sample_rate_hz: 100\n1,2\n",
+    "labels/stated.csv": "time,label\n0.5,KD\n",
+    "found.csv": "time,label,confidence\n0.5,KD,0.9\n",
+    "events.csv": "time,confidence\n0.5,1\n",
+    "counts.csv": "start,end,label,count\n0,1,KD,2\n",
+    "split.csv": "id,split\na,train\n",
+    "song.wav": "mine",
+    "song.csv": "time,pitch\n0,60\n",
+    "bare.csv": "0.25,0.5\n0.5,0.75\n",
+    "latin.csv": "time,é\n",
+  }
+  for name, text in texts.items():
+    (takes / name).parent.mkdir(parents=True, exist_ok=True)
+    (takes / name).write_text(text, encoding="latin-1")
+  planned = plan([takes], tmp_path / "found")
+  assert [one.source.name for one in planned] == ["song.wav", "stated.csv", "timed.csv"]
+  (told,) = caplog.messages
+  assert "left out 3 csv files" in told and ": bare.csv, latin.csv, song.csv; expected a header" in told
+  caplog.clear()
+  for name in ("timed.csv", "stated.csv", "song.wav"):
+    (takes / name).unlink()
+  with pytest.raises(FileNotFoundError, match=r"no signal in .*labels"):
+    plan([takes / "labels"], tmp_path / "found")
+  assert not caplog.messages
+
+
 def test_a_format_is_given_once(takes, tmp_path):
   with pytest.raises(ValueError, match="format csv is given more than once; expected each once"):
     plan([takes], tmp_path / "found", (".csv", ".tsv", ".csv"))

@@ -9,8 +9,9 @@ import pathlib
 import numpy as np
 
 from softloc_jax import metrics
-from softloc_jax.data import event_files
+from softloc_jax.data import event_files, supervision
 from softloc_jax.data import folder as folder_lib
+from softloc_jax.data.recording import Recording
 from softloc_jax.data.splits import listing
 
 
@@ -23,6 +24,9 @@ def evaluate(
 ) -> dict[str, float]:
   """Scores of two label files, or of two folders whose files have the same names (but for extensions).
 
+  Classes that the `supervision.csv` of the reference folder calls unlabelled in a recording take no part
+  there, whatever either side has of them.
+
   Args:
     reference: true labels, in any format of `event_files`.
     estimate: labels that are scored.
@@ -34,10 +38,12 @@ def evaluate(
 
   Raises:
     FileNotFoundError: a missing file or folder, or a folder without label files.
-    ValueError: files that are in one folder only, or that cannot be read, or a class that occurs nowhere.
+    ValueError: files that are in one folder only, or that cannot be read, a class that occurs nowhere, or a
+      row of `supervision.csv` that is malformed or fits nothing.
   """
-  true_files, files = _files(pathlib.Path(reference)), _files(pathlib.Path(estimate))
-  if len(true_files) == len(files) == 1:  # whatever their names
+  reference, estimate = pathlib.Path(reference), pathlib.Path(estimate)
+  true_files, files = _files(reference), _files(estimate)
+  if reference.is_file() and estimate.is_file():  # whatever their names
     files = dict(zip(true_files, files.values(), strict=True))
   for one, other, where in ((true_files, files, estimate), (files, true_files, reference)):
     lacking = sorted(set(one) - set(other))
@@ -59,10 +65,45 @@ def evaluate(
   def only(one: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {label: times_s for label, times_s in one.items() if label in known}
 
+  labelled = _labelled(reference, true_files, true_events, found)
   scores = metrics.evaluate(
-    [only(one) for one in true_events], [only(one) for one in events], classes=known, window_s=window_s
+    [only(one) for one in true_events],
+    [only(one) for one in events],
+    classes=known,
+    window_s=window_s,
+    labelled=[{name: one[name] for name in known} for one in labelled],
   )
   return {key: value for key, value in scores.items() if key != "count_error"}
+
+
+def _labelled(
+  reference: pathlib.Path,
+  true_files: Mapping[str, pathlib.Path],
+  true_events: Sequence[Mapping[str, np.ndarray]],
+  classes: Sequence[str],
+) -> list[dict[str, bool]]:
+  """Class -> whether the reference knows of it, for each of its files."""
+  rules = reference / supervision.FILE
+  if not rules.is_file():
+    return [dict.fromkeys(classes, True) for _ in true_files]
+  try:
+    pairs, _ = folder_lib.find(reference)
+  except FileNotFoundError:  # labels alone, whose own names are the ids
+    pairs = []
+  by_sidecar = {reference / sidecar: pair.id for pair in pairs for sidecar in pair.sidecars}
+  recordings = [
+    # What rules say does not depend on the signal.
+    Recording(
+      by_sidecar.get(path, name.replace("/", "__")),
+      np.zeros(1),
+      1.0,
+      {label: events.get(label, np.zeros(0)) for label in classes},
+    )
+    for (name, path), events in zip(true_files.items(), true_events, strict=True)
+  ]
+  others = [pair.id for pair in pairs if not pair.sidecars]
+  ruled = supervision.apply(supervision.read_rules(rules), recordings, others=others)
+  return [{label: one.is_labelled(label) for label in classes} for one in ruled]
 
 
 def as_text(scores: Mapping[str, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import logging
 import os
 import pathlib
 from typing import NamedTuple
@@ -10,9 +11,9 @@ from typing import NamedTuple
 from softloc_jax import detector
 from softloc_jax.data import event_writers, signal_files, video_files
 from softloc_jax.data import folder as folder_lib
+from softloc_jax.data.splits import listing
 
-# In a folder, a csv is as likely a label file, and is only read where it is named itself.
-_SIGNALS = (*signal_files.AUDIO_EXTENSIONS, ".npz", ".hea")
+_SIGNALS = (*signal_files.EXTENSIONS, ".hea")
 
 
 class Planned(NamedTuple):
@@ -39,7 +40,9 @@ def plan(
   """Where each file's results go.
 
   Args:
-    files: signals, or folders of them, which keep their inner folders in the results.
+    files: signals, or folders of them, which keep their inner folders in the results. A csv file of a folder
+      is a signal if it begins as one (see `signal_files.is_csv_signal`) and no other signal beside it has its
+      stem; those that are no labels either are named in a warning.
     out: where results go.
     extensions: of the results.
     videos: whether the files of folders that are read are videos, and not other signals.
@@ -123,10 +126,43 @@ def _sources(
       yield path, pathlib.Path(path.stem)
       continue
     found = [one for one in listed[path] if one.suffix.lower() in extensions]
+    found = _without_other_tables(path, found)
     if not found:
       raise FileNotFoundError(f"no signal in {path}: looked for {', '.join(extensions)}")
     for one in found:
       yield path / one, pathlib.Path(one.parent / one.stem)
+
+
+def _without_other_tables(
+  folder: pathlib.Path, found: Sequence[pathlib.PurePosixPath]
+) -> list[pathlib.PurePosixPath]:
+  """The files of a folder but for the csv files among them that hold labels, or nothing that is known."""
+  tables = [one for one in found if one.suffix.lower() == ".csv"]
+  stems = {one.with_suffix("") for one in found if one not in tables}
+  others = [
+    one for one in tables if one.with_suffix("") in stems or not signal_files.is_csv_signal(folder / one)
+  ]
+  unknown = [str(one) for one in others if not _are_labels(folder / one)]
+  if unknown:
+    logging.warning(
+      "%s: left out %d csv files that are no labels, nor signals without another of their stem: %s; expected"
+      " a header with time and channels, or a first line `# sample_rate_hz: 100`",
+      folder,
+      len(unknown),
+      listing(unknown),
+    )
+  return [one for one in found if one not in others]
+
+
+def _are_labels(path: pathlib.Path) -> bool:
+  """Whether a csv file belongs to the labels of a folder."""
+  if path.stem.lower() in folder_lib.NOT_SIDECARS:
+    return True
+  try:
+    folder_lib.read_labels(path)
+  except (OSError, ValueError):
+    return False
+  return True
 
 
 def predict(

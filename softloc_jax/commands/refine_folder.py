@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 import pathlib
 from typing import NamedTuple
@@ -37,6 +37,8 @@ def refine_folder(
   *,
   kind: str | None = None,
   classes: Sequence[str] | None = None,
+  class_map: Mapping[str, str | None] | None = None,
+  sidecar_extension: str | None = None,
   model: str | None = None,
   checkpoint: str | os.PathLike | None = None,
   folds: int | None = None,
@@ -61,6 +63,8 @@ def refine_folder(
     out: gets the results, and the trainings in `training/`; must not lie in the folder.
     kind: "audio" or "sensor"; None goes by the files.
     classes: labels that may occur; None takes those found.
+    class_map, sidecar_extension: which labels recordings have, see `data.folder.load`; those without any are
+      left as they are.
     model: a network that comes with the package, in the place of trainings.
     checkpoint: workdir of a training, likewise.
     folds, steps, min_gap_ms: of the trainings; None takes 5, and what suits kind and labels.
@@ -82,8 +86,15 @@ def refine_folder(
       f"{', '.join(unused)}: of a training, but a trained network is given; expected one of them"
     )
   event_writers.check_available(formats)
-  recordings = folder_lib.load(folder, classes=classes, missing="unlabelled")
-  names = {pair.id: pair.signal.with_suffix("").as_posix() for pair in folder_lib.find(folder)[0]}
+  recordings = folder_lib.load(
+    folder,
+    classes=classes,
+    class_map=class_map,
+    missing="unlabelled",
+    sidecar_extension=sidecar_extension,
+  )
+  pairs, _ = folder_lib.find(folder, sidecar_extension)
+  names = {pair.id: pair.signal.with_suffix("").as_posix() for pair in pairs}
   if not overwrite:
     ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
     refine_report.check_targets(refine_report.targets(out, ids, formats))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 import pathlib
 from typing import Any
@@ -21,6 +21,9 @@ def train_folder(
   learn: str = "times",
   kind: str | None = None,
   classes: Sequence[str] | None = None,
+  class_map: Mapping[str, str | None] | None = None,
+  missing: str = "error",
+  sidecar_extension: str | None = None,
   steps: int | None = None,
   softness_ms: float | None = None,
   min_gap_ms: float | None = None,
@@ -40,6 +43,7 @@ def train_folder(
     learn: from "counts" of windows alone, or from "times" that are roughly right.
     kind: "audio" or "sensor"; None goes by the files.
     classes: labels that may occur; None takes those found.
+    class_map, missing, sidecar_extension: which labels recordings have, see `data.folder.load`.
     steps: of the training; None takes the kind's.
     softness_ms: standard deviation of the times' errors; None takes 50.
     min_gap_ms: least time between two events of a class; None goes by the labels.
@@ -63,7 +67,8 @@ def train_folder(
   if not 0 <= rate_hz < float("inf"):
     raise ValueError(f"rate_hz is {rate_hz}; expected a positive number, or 0 for the kind's")
   softness_s = (50.0 if softness_ms is None else softness_ms) / 1000
-  recordings = folder_lib.load(folder, classes=classes)
+  labels = {"class_map": class_map, "missing": missing, "sidecar_extension": sidecar_extension}
+  recordings = folder_lib.load(folder, classes=classes, **labels)
   timed = [one.id for one in recordings if any(map(len, one.events.values()))]
   if learn == "counts" and timed and recipes.are_mixed(recordings):
     raise ValueError(
@@ -84,6 +89,10 @@ def train_folder(
   config.data.update(
     {"name": "folder", "data_dir": str(folder), "fractions": dict(DEFAULT_FRACTIONS), "seed": 0}
   )
+  if class_map is not None:
+    labels["class_map"] = tuple(class_map.items())  # a config takes no keys with dots
+  # Only what was chosen: what it learned from can then be told, and trainings of before go on.
+  config.data.update({name: value for name, value in labels.items() if value not in (None, "error")})
   # A training does not go on with other labels, nor is it tested on what it learned from under another split.
   split = folder / folder_lib.SPLIT_FILE
   config.data.digest = digest([recordings], split.read_text("utf-8-sig") if split.exists() else "")

@@ -90,20 +90,20 @@ def load(
       files, NaN in a signal, or nothing left to read; the message names the files and what was expected.
   """
   folder = pathlib.Path(data_dir)
-  _check_arguments(classes, class_map, missing, sidecar_extension)
+  check_arguments(classes, class_map, missing, sidecar_extension)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; expected signals with sidecar files of events")
   every, orphans = find(folder, sidecar_extension)
   pairs, orphans = _select(folder, every, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
-  tables = {pair.id: _read_sidecar(folder, pair, classes, class_map) for pair in pairs}
+  tables = {pair.id: read_sidecar(folder, pair, classes, class_map) for pair in pairs}
   if classes is None and class_map is not None:
     classes = [name for name in dict.fromkeys(class_map.values()) if name is not None]
   if classes is None:
     classes = sorted({label for one in tables.values() if one for label in (*one.events, *one.counted)})
   if missing == "unlabelled" and not classes:
-    raise ValueError(f"{folder}: no label found; expected classes=... to say what is unlabelled")
+    raise ValueError(f"{folder}: no label found; expected classes=... (--classes) to say what is unlabelled")
   recordings = [_read_recording(folder, pair, tables[pair.id], classes, missing, mono) for pair in pairs]
   if not (folder / supervision.FILE).exists():
     return recordings
@@ -154,8 +154,17 @@ def _walk(
         )
 
 
-def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
-  """Refuses arguments that would otherwise read as something else."""
+def check_arguments(
+  classes: Sequence[str] | None,
+  class_map: Mapping[str, str | None] | None,
+  missing: str,
+  sidecar_extension: str | None,
+) -> None:
+  """Refuses arguments of `load` that would otherwise read as something else.
+
+  Raises:
+    ValueError: naming the argument, its value and what was expected.
+  """
   if isinstance(classes, str):
     raise ValueError(f"classes is the text {classes!r}; expected a list of labels")
   if missing not in MISSING:
@@ -167,7 +176,9 @@ def _check_arguments(classes, class_map, missing, sidecar_extension) -> None:
   if classes is not None and class_map is not None:
     unknown = sorted({name for name in class_map.values() if name is not None} - set(classes))
     if unknown:
-      raise ValueError(f"class_map leads to {', '.join(unknown)}; expected one of {', '.join(classes)}")
+      raise ValueError(
+        f"class_map (--map) leads to {', '.join(unknown)}; expected one of {', '.join(classes)}"
+      )
 
 
 def _pair_up(
@@ -252,7 +263,8 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
     if len(pair.sidecars) > 1:
       raise ValueError(
         f"{folder}: {pair.signal} has {len(pair.sidecars)} sidecars:"
-        f" {listing(list(map(str, pair.sidecars)))}; expected one (sidecar_extension=... chooses)"
+        f" {listing(list(map(str, pair.sidecars)))}; expected one (sidecar_extension=... or --labels-from"
+        f" chooses)"
       )
     for sidecar in pair.sidecars:
       if sidecar in owners:
@@ -267,12 +279,22 @@ def _check_pairs(folder, pairs, orphans, missing) -> None:
   if without and missing == "error":
     raise ValueError(
       f"{folder}: {len(without)} signals without a sidecar of events: {listing(without)}; expected one of"
-      f" {', '.join(event_files.EXTENSIONS)}, or missing='unlabelled' or 'empty'"
+      f" {', '.join(event_files.EXTENSIONS)}, or missing=... (--missing) 'unlabelled' or 'empty'"
     )
 
 
-def _read_sidecar(folder, pair, classes, class_map) -> count_tables.Table | None:
-  """What is known of one recording, by class; None where there is no sidecar."""
+def read_sidecar(
+  folder: pathlib.Path,
+  pair: Pair,
+  classes: Sequence[str] | None = None,
+  class_map: Mapping[str, str | None] | None = None,
+) -> count_tables.Table | None:
+  """What is known of one recording, by class; None where there is no sidecar.
+
+  Raises:
+    FileNotFoundError, ValueError, ImportError: as `read_labels`.
+    ValueError: a label that is not in `class_map`, or a class not in `classes`.
+  """
   if not pair.sidecars:
     return None
   path = folder / pair.sidecars[0]
@@ -284,7 +306,9 @@ def _read_sidecar(folder, pair, classes, class_map) -> count_tables.Table | None
   counted = {renamed[label]: windows for label, windows in table.counted.items()}
   kept = [renamed[label] for label in table.counted if renamed[label] is not None]
   if len(set(kept)) < len(kept):
-    raise ValueError(f"{path}: class_map makes one class of several that were counted, {', '.join(kept)}")
+    raise ValueError(
+      f"{path}: class_map (--map) makes one class of several that were counted, {', '.join(kept)}"
+    )
   events = {name: np.sort(np.concatenate(found)) for name, found in times.items() if name is not None}
   return table._replace(events=events, counted={k: v for k, v in counted.items() if k is not None})
 
@@ -304,12 +328,15 @@ def read_labels(path: str | os.PathLike) -> count_tables.Table:
 def _class_of(path: pathlib.Path, label: str, classes, class_map) -> str | None:
   """The class that a label of a file stands for; None where it is to be left out."""
   if class_map is not None and label not in class_map:
-    raise ValueError(f"{path}: label {label!r} is not in class_map; expected {', '.join(class_map)}")
+    raise ValueError(
+      f"{path}: label {label!r} is not in class_map (--map), which has {', '.join(class_map)}; expected every"
+      f" label that occurs"
+    )
   name = label if class_map is None else class_map[label]
   if name is not None and classes is not None and name not in classes:
     raise ValueError(
       f"{path}: unknown label {label!r}; expected one of {', '.join(classes)}"
-      f" (class_map=... renames or drops labels)"
+      f" (class_map=... or --map renames or drops labels)"
     )
   return name
 

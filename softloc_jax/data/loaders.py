@@ -152,12 +152,18 @@ def golf_rendered(config: Any) -> BySplit:
 def folder(config: Any) -> BySplit:
   """One's own recordings; splits as the folder's split.csv says, or else at random by recording.
 
-  With `class_map`, labels of the files are of the class that it says (see `data.folder.load`).
+  `class_map`, as a mapping or pairs, `missing` and `sidecar_extension` are those of `data.folder.load`.
   """
   from softloc_jax.data import folder as files
   from softloc_jax.data import splits
 
-  given = {"classes": tuple(config.classes), "class_map": config.get("class_map")}
+  class_map = config.get("class_map")
+  given = {
+    "classes": tuple(config.classes),
+    "class_map": None if class_map is None else dict(class_map),
+    "missing": config.get("missing", "error"),  # workdirs of before have neither
+    "sidecar_extension": config.get("sidecar_extension"),
+  }
   if (pathlib.Path(config.data_dir) / files.SPLIT_FILE).exists():
     return {split: files.load(config.data_dir, split=split, **given) for split in SPLITS}
   return splits.split_by_recording(

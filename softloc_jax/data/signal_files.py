@@ -65,6 +65,26 @@ def read_signal(path: str | os.PathLike, *, mono: bool = True) -> tuple[np.ndarr
   return np.ascontiguousarray(signal, dtype=np.float32), rate_hz
 
 
+def is_csv_signal(path: str | os.PathLike) -> bool:
+  """Whether a csv file begins as a signal does, and not as a list of events; the rest is not read.
+
+  That is a first line `# sample_rate_hz: 100`, or a header with `time` and channels, which for events would
+  have a `label`.
+
+  Raises:
+    FileNotFoundError: no such file.
+  """
+  try:
+    with open(path, encoding="utf-8-sig") as file:
+      first = next((line for line in file if line.strip()), "")
+  except UnicodeDecodeError:
+    return False
+  if first.lower().startswith(_RATE_COMMENT):
+    return True
+  names = {name.strip().lower() for name in first.split(",")}
+  return "time" in names and "label" not in names and bool(names - {"time", "confidence"})
+
+
 def _read_audio(path: pathlib.Path, mono: bool) -> tuple[np.ndarray, float]:
   """Audio in [-1, 1]."""
   try:

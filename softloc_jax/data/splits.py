@@ -125,7 +125,8 @@ def read_split(path: str | os.PathLike) -> dict[str, list[str]]:
   """Reads a table `id,split` into what `explicit_split` takes.
 
   Args:
-    path: a csv file with the header `id,split`, one recording (or pattern of ids) per row.
+    path: a csv file with the header `id,split`, one recording (or pattern of ids) per row; ids may be
+      written as paths without extension, see `as_id`.
 
   Returns:
     Split -> ids, in the order of the file.
@@ -143,7 +144,7 @@ def read_split(path: str | os.PathLike) -> dict[str, list[str]]:
   for number, fields in read_rows(path, ["id", "split"]):
     if len(fields) != 2 or not all(fields):
       raise ValueError(f"{path}: row {number} is {fields}; expected an id and a split")
-    id_, split = fields
+    id_, split = as_id(fields[0]), fields[1]
     if id_ in row_of:
       raise ValueError(f"{path}: row {number}: {id_!r} is in row {row_of[id_]} too; expected it once")
     row_of[id_] = number
@@ -151,6 +152,15 @@ def read_split(path: str | os.PathLike) -> dict[str, list[str]]:
   if not result:
     raise ValueError(f"{path}: no row after the header; expected an id and a split per row")
   return result
+
+
+def as_id(text: str) -> str:
+  """The id, or pattern of ids, that a table means, which may have it as a path without extension.
+
+  >>> as_id("studio/*"), as_id("studio__take1")
+  ('studio__*', 'studio__take1')
+  """
+  return text.replace("/", "__")
 
 
 def read_rows(path: str | os.PathLike, header: Sequence[str]) -> list[tuple[int, list[str]]]:

@@ -57,7 +57,9 @@ def test_class_map_renames_merges_and_drops(tmp_path):
   assert events_of(again) == events_of(recording)
   assert list(again.events) == ["SD", "KD", "HH"]
   del class_map["tt"]
-  with pytest.raises(ValueError, match=r"clip\.csv: label 'tt' is not in class_map; expected chh, ohh, bd"):
+  with pytest.raises(
+    ValueError, match=r"clip\.csv: label 'tt' is not in class_map \(--map\), which has chh, ohh"
+  ):
     folder.load(tmp_path, class_map=class_map)
 
 
@@ -67,7 +69,7 @@ def test_class_map_renames_merges_and_drops(tmp_path):
     ({"classes": "KD"}, r"classes is the text 'KD'; expected a list"),
     ({"missing": "skip"}, r"missing is 'skip'; expected one of error, unlabelled, empty"),
     ({"sidecar_extension": "txt"}, r"sidecar_extension is 'txt'; expected one of \.csv"),
-    ({"classes": ["KD"], "class_map": {"a": "SD"}}, r"class_map leads to SD; expected one of KD"),
+    ({"classes": ["KD"], "class_map": {"a": "SD"}}, r"class_map \(--map\) leads to SD; expected one of KD"),
     ({"include": "*.flac"}, r"include='\*\.flac' fits none of 1 signals: clip\.npz"),
   ],
 )

@@ -121,6 +121,13 @@ def test_split_file(tmp_path):
   assert assign_ids(["c", "b", "a"], read_split(path)) == {"train": ["a", "b"], "test": ["c"]}
 
 
+def test_split_file_of_paths(tmp_path):
+  path = tmp_path / "split.csv"
+  path.write_text("id,split\nstudio/*,train\nlive/a/b,test\nlive__c,test\n")
+  split = assign_ids(["studio__a", "studio__b", "live__a__b", "live__c"], read_split(path))
+  assert split == {"train": ["studio__a", "studio__b"], "test": ["live__a__b", "live__c"]}
+
+
 @pytest.mark.parametrize(
   "text, message",
   [
@@ -130,6 +137,7 @@ def test_split_file(tmp_path):
     ("id,split\na,train\nb\n", r"row 3 is \['b'\]; expected an id and a split"),
     ("id,split\na,\n", r"row 2 is \['a', ''\]"),
     ("id,split\na,train\nb,test\na,test\n", r"row 4: 'a' is in row 2 too"),
+    ("id,split\na__b,train\na/b,test\n", r"row 3: 'a__b' is in row 2 too"),
   ],
 )
 def test_split_file_that_is_refused(tmp_path, text, message):

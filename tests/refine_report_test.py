@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_pulses import RATE_HZ, counted, pulses
 
-from softloc_jax import recipes, refine, refine_report
+from softloc_jax import cross_fitting, recipes, refine, refine_report
 
 NAMES = ("a", "b")
 
@@ -48,3 +48,23 @@ def test_files_without_events_beside_exact_times_alone_give_no_model(takes):
   given = [nothing, *(one.replace(exact=frozenset(NAMES)) for one in recordings[1:])]
   refined = refine.refine(given, workdir="unused", trained=trained)
   assert not refined.models and {one.status for one in refined.corrections} == {"confirmed"}
+
+
+def test_more_folds_than_recordings_are_said_to_be_fewer(takes, monkeypatch, caplog):
+  recordings, trained = takes
+  used = []
+
+  def held_out(config, parts, workdir):
+    used.extend(parts)
+    return cross_fitting.HeldOut(trained.network, {one.id: trained.detect(one).probs for one in recordings})
+
+  monkeypatch.setattr(cross_fitting, "held_out_probabilities", held_out)
+  options = {"workdir": "unused", "config": trained.config, "softness_s": 0.1}
+  refined = refine.refine(recordings, num_folds=10, **options)
+  assert len(used) == 3 and "with 3 networks" in refined.how
+  assert "10 folds of 3 recordings: one for each, 3" in caplog.text
+  caplog.clear()
+  refine.refine(recordings, num_folds=3, **options)
+  assert "folds" not in caplog.text
+  with pytest.raises(ValueError, match="1 folds of 3 recordings; expected 2 or more"):
+    refine.refine(recordings, num_folds=1, **options)

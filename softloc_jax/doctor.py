@@ -97,7 +97,7 @@ def examine(
   ]
   findings += _check_names(pairs)
   recordings = [one for pair in pairs if (one := _read(folder, pair, classes, findings)) is not None]
-  recordings = _supervised(folder, recordings, findings)
+  recordings = _supervised(folder, pairs, recordings, classes, findings)
   findings += _compare_recordings(recordings)
   findings += _check_splits(folder, [pair.id for pair in pairs])
   counts = Counter(dict.fromkeys(classes or (), 0))
@@ -112,16 +112,19 @@ def examine(
 
 
 def _supervised(
-  folder: pathlib.Path, recordings: Sequence[Recording], findings: list[Finding]
+  folder: pathlib.Path, pairs, recordings: Sequence[Recording], classes, findings: list[Finding]
 ) -> Sequence[Recording]:
   """The recordings as `supervision.csv` has them, if there is one and it makes sense."""
-  path = folder / supervision.FILE
-  if not path.exists():
-    return recordings
+  known = set(classes or ()).union(*({*one.events, *one.counted} for one in recordings))
+  # As for training, every recording has every class: rules may be of those that it has no event of.
+  whole = [one.replace(events={name: one.times_s(name) for name in sorted(known)}) for one in recordings]
+  unread = sorted({pair.id for pair in pairs} - {one.id for one in recordings})
   try:
-    return supervision.apply(supervision.read_rules(path), recordings)
+    rules = folder_lib.read_rules(folder, pairs)
+    return supervision.apply(rules, whole, others=unread) if rules else recordings
   except ValueError as error:
-    findings.append(Finding("error", path.name, _without(str(error), folder).removeprefix(f"{path.name}: ")))
+    where, message = _without(str(error), folder).split(": ", 1)
+    findings.append(Finding("error", where, message))
     return recordings
 
 

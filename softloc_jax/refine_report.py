@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import csv
 import io
 import os
@@ -35,9 +35,10 @@ _OFFSET_NOTES = {
 
 
 def targets(out: str | os.PathLike, ids: Sequence[str], formats: Sequence[str]) -> list[pathlib.Path]:
-  """Every file that `write` would write, for a check before any work."""
+  """Every file that `write` may write or remove, for a check before any work."""
   labels = pathlib.Path(out) / "labels"
-  return [*(labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)), *_tables(out)]
+  files = [labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)]
+  return [*files, labels / supervision.FILE, *_tables(out)]
 
 
 def check_targets(paths: Sequence[pathlib.Path]) -> None:
@@ -71,8 +72,9 @@ def write(
   """Writes `labels/<id>` in each format, `corrections.csv` and `report.html`.
 
   Recordings without labels of any class get no label file: an empty one would say that they have no events.
-  Classes that were not annotated in some recordings are named in `labels/supervision.csv`, which
-  `data.folder` reads, as a list of times would say that they have no events either.
+  `labels/supervision.csv`, which `data.folder` reads, calls classes unlabelled that were not annotated in a
+  recording, as a list of times would say that they have no events, and those exact that were. Where there is
+  nothing of the kind to say, there is no such file; one of a run before is removed.
 
   Args:
     refined: what to write.
@@ -85,7 +87,7 @@ def write(
       one's.
     title: of the report.
     command: that makes it again.
-    overwrite: whether files that exist may be replaced.
+    overwrite: whether files that exist may be replaced, or removed.
 
   Returns:
     The report.
@@ -100,8 +102,13 @@ def write(
     check_targets(targets(out, [names[one.id] for one in recordings], formats))
   # Everything is made before anything is written.
   report, corrections = html(refined, title=title, command=command), table(refined.corrections)
+  options = {"least_confidence": least_confidence, "add_missing": add_missing}
+  events = {one.id: refined.events(one.id, **options) for one in recordings}
+  rules = _rules(
+    recordings, {name for times_s, _ in events.values() for name in times_s if len(times_s[name])}
+  )
   for one in recordings:
-    times_s, confidence = refined.events(one.id, least_confidence=least_confidence, add_missing=add_missing)
+    times_s, confidence = events[one.id]
     for extension in dict.fromkeys(formats):
       path = out / "labels" / f"{names[one.id]}{extension}"
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,11 +120,8 @@ def write(
         duration_s=one.duration_s,
         sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
       )
-  written = list(zip(_tables(out), (corrections, report), strict=True))
-  unknown = _unknown(refined, names)
-  if unknown:
-    written.append((out / "labels" / supervision.FILE, unknown))
-  for path, text in written:
+  _replace_rules(out / "labels" / supervision.FILE, [rule._replace(id=names[rule.id]) for rule in rules])
+  for path, text in zip(_tables(out), (corrections, report), strict=True):
     checkpoints.replace_text(path, text)
   return out / REPORT
 
@@ -127,16 +131,29 @@ def is_labelled(recording: Recording) -> bool:
   return any(recording.is_labelled(name) for name in recording.events) or any(recording.counted.values())
 
 
-def _unknown(refined: Refined, names: Mapping[str, str]) -> str:
-  """Rules of the classes that nothing is known of in recordings that have labels of others."""
-  rows = [
-    (names[one.id], label, "unlabelled")
-    for one in refined.recordings
-    if is_labelled(one)
-    for label in refined.held_out.network.classes
-    if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label)
-  ]
-  return _comma_separated(supervision.HEADER, rows) if rows else ""
+def _rules(recordings: Sequence[Recording], classes: Collection[str]) -> list[supervision.Rule]:
+  """What a list of times cannot say of recordings: of which classes nothing is known, and which are exact.
+
+  Args:
+    recordings: that get label files.
+    classes: those with events in any of the files: of others no file says anything, nor may a rule.
+  """
+  rules = []
+  for one in recordings:
+    for label in sorted(classes):
+      if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label):
+        rules.append(supervision.Rule(one.id, label, "unlabelled"))
+      elif label in one.exact:
+        rules.append(supervision.Rule(one.id, label, "exact"))
+  return rules
+
+
+def _replace_rules(path: pathlib.Path, rules: Sequence[supervision.Rule]) -> None:
+  """Writes a table of rules; without any it removes the one that is there, which was of other labels."""
+  if rules:
+    checkpoints.replace_text(path, _comma_separated(supervision.HEADER, rules))
+  else:
+    path.unlink(missing_ok=True)
 
 
 def table(corrections: Sequence[Correction]) -> str:

@@ -1,12 +1,15 @@
 """What refinements say and write, by a network that hears every event: nothing is trained."""
 
+import shutil
 import types
 
 import numpy as np
 import pytest
-from small_pulses import RATE_HZ, counted, pulses
+from small_pulses import RATE_HZ, counted, pulses, write
 
-from softloc_jax import cross_fitting, recipes, refine, refine_report
+from softloc_jax import cross_fitting, detector, recipes, refine, refine_report
+from softloc_jax.commands import refine_folder
+from softloc_jax.data import folder, supervision
 
 NAMES = ("a", "b")
 
@@ -68,3 +71,84 @@ def test_more_folds_than_recordings_are_said_to_be_fewer(takes, monkeypatch, cap
   assert "folds" not in caplog.text
   with pytest.raises(ValueError, match="1 folds of 3 recordings; expected 2 or more"):
     refine.refine(recordings, num_folds=1, **options)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+  monkeypatch.setattr(refine_report, "html", lambda *_, **__: "")
+
+
+def written_again(refined, out, **options):
+  """What `data.folder` reads of the new labels, with the signals beside their folder."""
+  refine_report.write(refined, out, **options)
+  data = out.parent / "again"
+  shutil.rmtree(data, ignore_errors=True)
+  shutil.copytree(out / "labels", data / "labels")
+  for one in refined.recordings:
+    np.savez(data / f"{one.id}.npz", signal=one.signal, sample_rate=one.sample_rate_hz)
+  return {one.id: one for one in folder.load(data)}
+
+
+def without(recording, name):
+  """The recording, of whose events of a class nobody knows."""
+  return recording.replace(events={**recording.events, name: np.zeros(0)}, labelled={name: False})
+
+
+def test_what_is_unknown_and_what_is_exact_is_so_in_new_labels(takes, tmp_path, no_figures):
+  recordings, trained = takes
+  first, second, third = recordings
+  given = [without(first, "b"), second.replace(exact=frozenset("b")), third]
+  found = written_again(refine.refine(given, workdir="unused", trained=trained), tmp_path / "out")
+  assert not found["take0"].is_labelled("b") and found["take0"].is_labelled("a")
+  assert found["take1"].is_labelled("b") and [sorted(one.exact) for one in found.values()] == [[], ["b"], []]
+  np.testing.assert_allclose(found["take1"].times_s("b"), second.times_s("b"), atol=1e-6)
+
+
+def test_rules_of_classes_without_any_event_are_not_written(takes, tmp_path, no_figures):
+  """They would be refused as rules that decide nothing: a network may know classes that no file has."""
+  recordings, trained = takes
+  given = [one.replace(events={"a": one.times_s("a")}) for one in recordings]
+  found = written_again(refine.refine(given, workdir="unused", trained=trained), tmp_path / "out")
+  assert not (tmp_path / "out" / "labels" / "supervision.csv").exists()
+  assert {name for one in found.values() for name in one.events} == {"a"}
+
+
+def test_rules_of_a_run_before_do_not_outlive_it(takes, tmp_path, no_figures):
+  recordings, trained = takes
+  out, path = tmp_path / "out", tmp_path / "out" / "labels" / "supervision.csv"
+  before = refine.refine([without(recordings[0], "b"), *recordings[1:]], workdir="unused", trained=trained)
+  written_again(before, out)
+  assert path.exists()
+  now = refine.refine(recordings, workdir="unused", trained=trained)
+  found = written_again(now, out, overwrite=True)
+  assert not path.exists() and found["take0"].is_labelled("b") and len(found["take0"].times_s("b"))
+
+
+def test_a_table_of_rules_is_not_replaced_unasked(takes, tmp_path, no_figures, monkeypatch):
+  recordings, trained = takes
+  path = tmp_path / "out" / "labels" / "supervision.csv"
+  path.parent.mkdir(parents=True)
+  path.write_text("mine")
+  with pytest.raises(FileExistsError, match=r"supervision\.csv exists; --overwrite replaces results"):
+    refine_report.write(refine.refine(recordings, workdir="unused", trained=trained), tmp_path / "out")
+  for one in recordings:
+    write(tmp_path / "takes", one)
+  with pytest.raises(FileExistsError, match=r"supervision\.csv exists"):  # before any work
+    refine_folder.refine_folder(tmp_path / "takes", tmp_path / "out", checkpoint="none")
+  assert path.read_text() == "mine"
+  monkeypatch.setattr(detector, "chosen", lambda model, checkpoint: trained)
+  refine_folder.refine_folder(tmp_path / "takes", tmp_path / "out", checkpoint="none", overwrite=True)
+  assert not path.exists()
+
+
+@pytest.mark.parametrize("id_", ["walks__take", "Hello, World", "t[1]", 'say "k"', "Café"])
+def test_rules_of_new_labels_are_read_back_whatever_the_id(takes, tmp_path, no_figures, id_):
+  recordings, trained = takes
+  given = [without(recordings[0], "b"), recordings[1]]
+  refined = refine.refine(given, workdir="unused", trained=trained)
+  names = {"take0": id_.replace("__", "/"), "take1": "take1"}
+  refine_report.write(refined, tmp_path, names=names)
+  rules = supervision.read_rules(tmp_path / "labels" / "supervision.csv")
+  assert rules == [(id_, "b", "unlabelled")]
+  (ruled,) = supervision.apply(rules, [recordings[0].replace(id=id_)])
+  assert not ruled.is_labelled("b")

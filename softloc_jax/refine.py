@@ -62,6 +62,8 @@ class Refined:
   ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Corrected times in seconds and their confidences, class by class.
 
+    Of a class that was counted they are those of its windows; of the rest of a recording nothing is known.
+
     Args:
       recording: id.
       least_confidence: labels of less are left out.

@@ -73,8 +73,10 @@ def write(
 
   Recordings without labels of any class get no label file: an empty one would say that they have no events.
   `labels/supervision.csv`, which `data.folder` reads, calls classes unlabelled that were not annotated in a
-  recording, as a list of times would say that they have no events, and those exact that were. Where there is
-  nothing of the kind to say, there is no such file; one of a run before is removed.
+  recording, or counted in a part of it, as a list of times would say that they have no events there; and
+  those exact that were. The placed events of a class that was counted in part are in the label files, but
+  `data.folder` leaves them out. Where there is nothing of the kind to say, there is no such table; one of a
+  run before is removed.
 
   Args:
     refined: what to write.
@@ -131,8 +133,24 @@ def is_labelled(recording: Recording) -> bool:
   return any(recording.is_labelled(name) for name in recording.events) or any(recording.counted.values())
 
 
+def counted_in_part(recording: Recording) -> list[str]:
+  """Classes whose windows leave a tenth of a second or more of the recording out, of which nobody knows."""
+  known_s = {
+    name: sum(one.end_s - one.start_s for one in windows) for name, windows in recording.counted.items()
+  }
+  return sorted(name for name, of_class_s in known_s.items() if 0 < of_class_s < recording.duration_s - 0.1)
+
+
+def in_part(recordings: Sequence[Recording]) -> list[str]:
+  """Recordings with classes that were counted in part, `take3 (KD, SD)`: for people to read."""
+  return [f"{one.id} ({', '.join(names)})" for one in recordings if (names := counted_in_part(one))]
+
+
 def _rules(recordings: Sequence[Recording], classes: Collection[str]) -> list[supervision.Rule]:
-  """What a list of times cannot say of recordings: of which classes nothing is known, and which are exact.
+  """What a list of times cannot say of recordings: of which classes not all is known, and which are exact.
+
+  No format has times of some stretches and says nothing of others, so a class that was counted in part is
+  unlabelled as a whole: its events are not learned from, and the rest is not taken for silence.
 
   Args:
     recordings: that get label files.
@@ -141,7 +159,9 @@ def _rules(recordings: Sequence[Recording], classes: Collection[str]) -> list[su
   rules = []
   for one in recordings:
     for label in sorted(classes):
-      if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label):
+      has_times = one.is_labelled(label) and label in one.events
+      has_counts = one.counted.get(label) and label not in counted_in_part(one)
+      if not has_times and not has_counts:
         rules.append(supervision.Rule(one.id, label, "unlabelled"))
       elif label in one.exact:
         rules.append(supervision.Rule(one.id, label, "exact"))
@@ -203,7 +223,7 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     classes=[_class_row(refined, name) for name in refined.held_out.network.classes],
     has_times=bool(refined.models),
     recordings=[_recording_row(refined, one.id) for one in refined.recordings if is_labelled(one)],
-    in_part=[one.id for one in refined.recordings if _is_counted_in_part(one)],
+    in_part=in_part(refined.recordings),
     unlabelled=[one.id for one in refined.recordings if not is_labelled(one)],
     offset_note=_OFFSET_NOTES[refined.common_offset],
     suspicious=[_suspicious_row(one) for one in shown],
@@ -217,14 +237,6 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     ],
     num_not_drawn=max(len(ids) - _MOST_FIGURES, 0),
   )
-
-
-def _is_counted_in_part(recording: Recording) -> bool:
-  """Whether windows of some class leave a tenth of a second or more of the recording out."""
-  known_s = [
-    sum(one.end_s - one.start_s for one in windows) for windows in recording.counted.values() if windows
-  ]
-  return bool(known_s) and min(known_s) < recording.duration_s - 0.1
 
 
 def _meanings(tolerance: str) -> dict[str, str]:

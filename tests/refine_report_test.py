@@ -9,7 +9,7 @@ from small_pulses import RATE_HZ, counted, pulses, write
 
 from softloc_jax import cross_fitting, detector, recipes, refine, refine_report
 from softloc_jax.commands import refine_folder
-from softloc_jax.data import folder, supervision
+from softloc_jax.data import event_files, folder, supervision
 
 NAMES = ("a", "b")
 
@@ -102,6 +102,39 @@ def test_what_is_unknown_and_what_is_exact_is_so_in_new_labels(takes, tmp_path, 
   assert not found["take0"].is_labelled("b") and found["take0"].is_labelled("a")
   assert found["take1"].is_labelled("b") and [sorted(one.exact) for one in found.values()] == [[], ["b"], []]
   np.testing.assert_allclose(found["take1"].times_s("b"), second.times_s("b"), atol=1e-6)
+
+
+@pytest.fixture
+def in_part(takes):
+  """Counts of all of the first two recordings, but for the second half of `a` in the first."""
+  recordings, trained = takes
+  first, second = (counted(one, one.events) for one in recordings[:2])
+  half = [one for one in first.counted["a"] if one.end_s <= 20.0]
+  return [first.replace(counted={**first.counted, "a": half}), second, recordings[2]], trained
+
+
+def test_a_class_that_was_counted_in_part_is_no_silence_in_new_labels(in_part, tmp_path, no_figures):
+  recordings, trained = in_part
+  refined = refine.refine(recordings, workdir="unused", trained=trained)
+  found = written_again(refined, tmp_path / "out")
+  assert (tmp_path / "out" / "labels" / "supervision.csv").read_text().splitlines()[1:] == [
+    "take0,a,unlabelled"
+  ]
+  assert not found["take0"].is_labelled("a") and found["take0"].is_labelled("b")
+  assert all(found["take1"].is_labelled(name) and len(found["take1"].times_s(name)) for name in NAMES)
+  placed_s = event_files.read_events(tmp_path / "out" / "labels" / "take0.csv")["a"]
+  assert len(placed_s) > 10 and placed_s.max() < 20.5  # they are there to look at
+
+
+def test_what_was_counted_in_part_is_said(in_part, tmp_path, monkeypatch):
+  recordings, trained = in_part
+  for one in recordings:
+    write(tmp_path / "takes", one)
+  monkeypatch.setattr(detector, "chosen", lambda model, checkpoint: trained)
+  report = refine_folder.refine_folder(tmp_path / "takes", tmp_path / "out", checkpoint="none")
+  said = "; counted in part, and so unlabelled in labels/supervision.csv: take0 (a)"
+  assert report.summary.endswith(said)
+  assert "where there may be some: take0 (a)." in report.path.read_text()
 
 
 def test_rules_of_classes_without_any_event_are_not_written(takes, tmp_path, no_figures):

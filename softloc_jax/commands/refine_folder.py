@@ -13,6 +13,7 @@ from softloc_jax.commands import train_folder
 from softloc_jax.data import event_writers
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import listing
 
 _FOLDS = 5
 
@@ -121,7 +122,7 @@ def refine_folder(
 
 
 def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
-  """`1234 labels of 5 recordings: 800 confirmed, ...; noise of the labels 98 ms`."""
+  """`1234 labels of 5 recordings: 800 confirmed, ...; noise of the labels 98 ms`; what is known in part."""
   counts = Counter(one.status for one in refined.corrections)
   num_labels = sum(len(one.times_s(name)) for one in recordings for name in one.events)
   num_windows = sum(len(windows) for one in recordings for windows in one.counted.values())
@@ -130,7 +131,10 @@ def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
   parts = ", ".join(f"{counts[status]} {status}" for status in corrections.STATUSES if counts[status])
   text = f"{' and '.join(known)} of {len(recordings)} recordings: {parts}"
   noises = sorted({round(1000 * model.noise_s) for model in refined.models.values()})
-  if not noises:
-    return text
-  noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
-  return f"{text}; noise of the labels {noise} ms"
+  if noises:
+    noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
+    text += f"; noise of the labels {noise} ms"
+  in_part = refine_report.in_part(refined.recordings)
+  if in_part:
+    text += f"; counted in part, and so unlabelled in labels/supervision.csv: {listing(in_part)}"
+  return text

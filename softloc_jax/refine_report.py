@@ -35,10 +35,16 @@ _OFFSET_NOTES = {
 
 
 def targets(out: str | os.PathLike, ids: Sequence[str], formats: Sequence[str]) -> list[pathlib.Path]:
-  """Every file that `write` may write or remove, for a check before any work."""
+  """Every file that `write` may write or remove, for a check before any work.
+
+  Raises:
+    ValueError: a recording's label file would have the name of the table of rules.
+  """
   labels = pathlib.Path(out) / "labels"
-  files = [labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)]
-  return [*files, labels / supervision.FILE, *_tables(out)]
+  files, rules = [labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)], _rules_path(out)
+  if rules in files:
+    raise ValueError(f"{rules}: is a recording's, and the name of the table of rules; expected another name")
+  return [*files, rules, *_tables(out)]
 
 
 def check_targets(paths: Sequence[pathlib.Path]) -> None:
@@ -54,6 +60,10 @@ def check_targets(paths: Sequence[pathlib.Path]) -> None:
 
 def _tables(out: str | os.PathLike) -> list[pathlib.Path]:
   return [pathlib.Path(out) / TABLE, pathlib.Path(out) / REPORT]
+
+
+def _rules_path(out: str | os.PathLike) -> pathlib.Path:
+  return pathlib.Path(out) / "labels" / supervision.FILE
 
 
 def write(
@@ -96,12 +106,14 @@ def write(
 
   Raises:
     FileExistsError: a file exists and `overwrite` is False; nothing is written then.
+    ValueError: as `targets`.
   """
   out = pathlib.Path(out)
   recordings = [one for one in refined.recordings if is_labelled(one)]
   names = names or {one.id: one.id for one in recordings}
+  paths = targets(out, [names[one.id] for one in recordings], formats)
   if not overwrite:
-    check_targets(targets(out, [names[one.id] for one in recordings], formats))
+    check_targets(paths)
   # Everything is made before anything is written.
   report, corrections = html(refined, title=title, command=command), table(refined.corrections)
   options = {"least_confidence": least_confidence, "add_missing": add_missing}
@@ -122,7 +134,7 @@ def write(
         duration_s=one.duration_s,
         sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
       )
-  _replace_rules(out / "labels" / supervision.FILE, [rule._replace(id=names[rule.id]) for rule in rules])
+  _replace_rules(_rules_path(out), [rule._replace(id=names[rule.id]) for rule in rules])
   for path, text in zip(_tables(out), (corrections, report), strict=True):
     checkpoints.replace_text(path, text)
   return out / REPORT

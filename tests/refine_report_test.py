@@ -185,3 +185,14 @@ def test_rules_of_new_labels_are_read_back_whatever_the_id(takes, tmp_path, no_f
   assert rules == [(id_, "b", "unlabelled")]
   (ruled,) = supervision.apply(rules, [recordings[0].replace(id=id_)])
   assert not ruled.is_labelled("b")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_recording_must_not_have_the_name_of_the_table_of_rules(takes, tmp_path, overwrite):
+  for one in takes[0]:
+    write(tmp_path / "takes", one.replace(id={"take0": "supervision"}.get(one.id, one.id)))
+  with pytest.raises(ValueError, match="is a recording's, and the name of the table of rules"):
+    refine_folder.refine_folder(
+      tmp_path / "takes", tmp_path / "out", checkpoint="none", formats=[".csv", ".tsv"], overwrite=overwrite
+    )
+  assert not (tmp_path / "out").exists()

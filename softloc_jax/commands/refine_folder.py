@@ -85,9 +85,10 @@ def refine_folder(
   event_writers.check_available(formats)
   recordings = folder_lib.load(folder, classes=classes, missing="unlabelled")
   names = {pair.id: pair.signal.with_suffix("").as_posix() for pair in folder_lib.find(folder)[0]}
+  ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
+  paths = refine_report.targets(out, ids, formats)
   if not overwrite:
-    ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
-    refine_report.check_targets(refine_report.targets(out, ids, formats))
+    refine_report.check_targets(paths)
   trained, config = detector.chosen(model, checkpoint), None
   if trained is None:
     settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}

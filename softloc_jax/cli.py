@@ -240,7 +240,7 @@ def evaluate(debug, reference, estimate, tolerance_ms, classes, as_json) -> None
 @click.option(
   "--folds",
   type=click.IntRange(min=2),
-  help="Networks; each judges what it did not learn from.  [default: 5]",
+  help="Networks; each judges what it did not learn from.  [default: 5, or one for each recording if fewer]",
 )
 @click.option(
   "--steps", type=_AT_LEAST_1, help="Of each training.  [default: 1800 for audio, 1200 for sensors]"

@@ -115,7 +115,7 @@ def examine(
   findings += _check_names(pairs)
   options = {"classes": classes, "class_map": class_map, "missing": missing}
   recordings = [one for pair in pairs if (one := _read(folder, pair, findings, **options)) is not None]
-  recordings = _supervised(folder, recordings, classes or (), findings)
+  recordings = _supervised(folder, pairs, recordings, classes, findings)
   findings += _compare_recordings(recordings)
   if purpose == "train":
     findings += _check_splits(folder, [pair.id for pair in pairs])
@@ -133,22 +133,19 @@ def examine(
 
 
 def _supervised(
-  folder: pathlib.Path,
-  recordings: Sequence[Recording],
-  classes: Sequence[str],
-  findings: list[Finding],
+  folder: pathlib.Path, pairs, recordings: Sequence[Recording], classes, findings: list[Finding]
 ) -> Sequence[Recording]:
   """The recordings as `supervision.csv` has them, if there is one and it makes sense."""
-  path = folder / supervision.FILE
-  if not path.exists():
-    return recordings
-  # As in loading, rules may be for a class that the recording itself has no label of.
-  none = {name: np.zeros(0) for name in {*classes, *(name for one in recordings for name in one.events)}}
-  whole = [one.replace(events=none | dict(one.events)) for one in recordings]
+  known = set(classes or ()).union(*({*one.events, *one.counted} for one in recordings))
+  # As for training, every recording has every class: rules may be of those that it has no event of.
+  whole = [one.replace(events={name: one.times_s(name) for name in sorted(known)}) for one in recordings]
+  unread = sorted({pair.id for pair in pairs} - {one.id for one in recordings})
   try:
-    return supervision.apply(supervision.read_rules(path), whole)
+    rules = folder_lib.read_rules(folder, pairs)
+    return supervision.apply(rules, whole, others=unread) if rules else recordings
   except ValueError as error:
-    findings.append(Finding("error", path.name, _without(str(error), folder).removeprefix(f"{path.name}: ")))
+    where, message = _without(str(error), folder).split(": ", 1)
+    findings.append(Finding("error", where, message))
     return recordings
 
 

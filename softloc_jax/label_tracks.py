@@ -73,8 +73,21 @@ def _with_spreads(tracks: Tracks, variances: Mapping[tuple[str, str], np.ndarray
 def fit_models(
   tracks: Tracks, noise_s: float, common_offset: bool, shared: bool
 ) -> dict[str, label_model.LabelModel]:
-  """Of each class; one for all that have few labels, or for all classes of one kind, such as pitches."""
-  if not tracks:
+  """Of each class; one for all that have few labels, or for all classes of one kind, such as pitches.
+
+  Args:
+    tracks: of recordings and classes; some may be without labels, as where a file says "no event".
+    noise_s: where the estimates of the noise begin.
+    common_offset: whether all recordings have the same offset.
+    shared: whether the classes are of one kind.
+
+  Returns:
+    Class -> its model; none where there is no label at all, as nothing says then how labels come about.
+
+  Raises:
+    ValueError: as `label_model.fit`.
+  """
+  if not any(len(track.labels_s) for track in tracks.values()):
     return {}
   by_class: dict[str, list[label_model.Track]] = {}
   for (_, name), track in tracks.items():

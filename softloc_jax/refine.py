@@ -62,6 +62,8 @@ class Refined:
   ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Corrected times in seconds and their confidences, class by class.
 
+    Of a class that was counted they are those of its windows; of the rest of a recording nothing is known.
+
     Args:
       recording: id.
       least_confidence: labels of less are left out.
@@ -113,8 +115,8 @@ def refine(
     workdir: gets the trainings; a refinement that was interrupted goes on from there.
     config: of the trainings (`recipes.own`); its loss takes the softness.
     trained: a network that never saw these labels, in the place of trainings.
-    num_folds: parts that the recordings are dealt to; each is judged by a network that learned from the
-      others.
+    num_folds: parts that the recordings are dealt to, 2 or more; each is judged by a network that learned
+      from the others. Fewer recordings make as many parts, which is logged.
     softness_s: about how far labels are off, their standard deviation; None estimates it with a short
       training.
     common_offset: what is right on average: the labels of each recording (False), or only those of all
@@ -129,8 +131,9 @@ def refine(
     The corrections.
 
   Raises:
-    ValueError: neither or both of `config` and `trained`, recordings without labels, of one id or fewer than
-      folds, or classes that the network does not know.
+    ValueError: neither or both of `config` and `trained`; a softness or tolerance that is not positive; two
+      recordings of one id, none with labels, or, for trainings, fewer than two with labels; fewer than 2
+      folds; or classes that the network does not know.
   """
   if (config is None) == (trained is None):
     raise ValueError("expected either a config to train by or a trained network")
@@ -149,7 +152,7 @@ def refine(
     recordings = [condition.condition(one, **dict(config.data.conditioning)) for one in recordings]
     _check_labelled(recordings)
     _warn_of_rare_classes(recordings, config.data.classes)
-    parts = cross_fitting.folds(recordings, min(num_folds, len(recordings)))
+    parts = cross_fitting.folds(recordings, _possible_folds(num_folds, len(recordings)))
     timed = any(map(_num_rough, recordings))
     if softness_s is None and timed:
       softness_s = _pilot_softness(config, parts, pathlib.Path(workdir) / "pilot", tolerance_s)
@@ -220,6 +223,13 @@ def _warn_of_rare_classes(recordings: Sequence[Recording], classes: Sequence[str
       logging.warning(
         "only %s has labels of %s: the network that judges them has learned none", have[0], name
       )
+
+
+def _possible_folds(num_folds: int, num_recordings: int) -> int:
+  """As many as asked for, or one for each recording where they are fewer; says so."""
+  if num_folds > num_recordings:
+    logging.warning("%d folds of %d recordings: one for each, %d", num_folds, num_recordings, num_recordings)
+  return min(num_folds, num_recordings)
 
 
 def _with_softness(config: Any, softness_s: float) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import csv
 import io
 import os
@@ -35,9 +35,16 @@ _OFFSET_NOTES = {
 
 
 def targets(out: str | os.PathLike, ids: Sequence[str], formats: Sequence[str]) -> list[pathlib.Path]:
-  """Every file that `write` would write, for a check before any work."""
+  """Every file that `write` may write or remove, for a check before any work.
+
+  Raises:
+    ValueError: a recording's label file would have the name of the table of rules.
+  """
   labels = pathlib.Path(out) / "labels"
-  return [*(labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)), *_tables(out)]
+  files, rules = [labels / f"{id_}{ext}" for id_ in ids for ext in dict.fromkeys(formats)], _rules_path(out)
+  if rules in files:
+    raise ValueError(f"{rules}: is a recording's, and the name of the table of rules; expected another name")
+  return [*files, rules, *_tables(out)]
 
 
 def check_targets(paths: Sequence[pathlib.Path]) -> None:
@@ -53,6 +60,10 @@ def check_targets(paths: Sequence[pathlib.Path]) -> None:
 
 def _tables(out: str | os.PathLike) -> list[pathlib.Path]:
   return [pathlib.Path(out) / TABLE, pathlib.Path(out) / REPORT]
+
+
+def _rules_path(out: str | os.PathLike) -> pathlib.Path:
+  return pathlib.Path(out) / "labels" / supervision.FILE
 
 
 def write(
@@ -71,8 +82,11 @@ def write(
   """Writes `labels/<id>` in each format, `corrections.csv` and `report.html`.
 
   Recordings without labels of any class get no label file: an empty one would say that they have no events.
-  Classes that were not annotated in some recordings are named in `labels/supervision.csv`, which
-  `data.folder` reads, as a list of times would say that they have no events either.
+  `labels/supervision.csv`, which `data.folder` reads, calls classes unlabelled that were not annotated in a
+  recording, or counted in a part of it, as a list of times would say that they have no events there; and
+  those exact that were. The placed events of a class that was counted in part are in the label files, but
+  `data.folder` leaves them out. Where there is nothing of the kind to say, there is no such table; one of a
+  run before is removed.
 
   Args:
     refined: what to write.
@@ -85,23 +99,30 @@ def write(
       one's.
     title: of the report.
     command: that makes it again.
-    overwrite: whether files that exist may be replaced.
+    overwrite: whether files that exist may be replaced, or removed.
 
   Returns:
     The report.
 
   Raises:
     FileExistsError: a file exists and `overwrite` is False; nothing is written then.
+    ValueError: as `targets`.
   """
   out = pathlib.Path(out)
   recordings = [one for one in refined.recordings if is_labelled(one)]
   names = names or {one.id: one.id for one in recordings}
+  paths = targets(out, [names[one.id] for one in recordings], formats)
   if not overwrite:
-    check_targets(targets(out, [names[one.id] for one in recordings], formats))
+    check_targets(paths)
   # Everything is made before anything is written.
   report, corrections = html(refined, title=title, command=command), table(refined.corrections)
+  options = {"least_confidence": least_confidence, "add_missing": add_missing}
+  events = {one.id: refined.events(one.id, **options) for one in recordings}
+  rules = _rules(
+    recordings, {name for times_s, _ in events.values() for name in times_s if len(times_s[name])}
+  )
   for one in recordings:
-    times_s, confidence = refined.events(one.id, least_confidence=least_confidence, add_missing=add_missing)
+    times_s, confidence = events[one.id]
     for extension in dict.fromkeys(formats):
       path = out / "labels" / f"{names[one.id]}{extension}"
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,11 +134,8 @@ def write(
         duration_s=one.duration_s,
         sample_rate_hz=(sample_rates_hz or {}).get(one.id, one.sample_rate_hz),
       )
-  written = list(zip(_tables(out), (corrections, report), strict=True))
-  unknown = _unknown(refined, names)
-  if unknown:
-    written.append((out / "labels" / supervision.FILE, unknown))
-  for path, text in written:
+  _replace_rules(_rules_path(out), [rule._replace(id=names[rule.id]) for rule in rules])
+  for path, text in zip(_tables(out), (corrections, report), strict=True):
     checkpoints.replace_text(path, text)
   return out / REPORT
 
@@ -127,16 +145,47 @@ def is_labelled(recording: Recording) -> bool:
   return any(recording.is_labelled(name) for name in recording.events) or any(recording.counted.values())
 
 
-def _unknown(refined: Refined, names: Mapping[str, str]) -> str:
-  """Rules of the classes that nothing is known of in recordings that have labels of others."""
-  rows = [
-    (names[one.id], label, "unlabelled")
-    for one in refined.recordings
-    if is_labelled(one)
-    for label in refined.held_out.network.classes
-    if not (one.is_labelled(label) and label in one.events) and not one.counted.get(label)
-  ]
-  return _comma_separated(supervision.HEADER, rows) if rows else ""
+def counted_in_part(recording: Recording) -> list[str]:
+  """Classes whose windows leave a tenth of a second or more of the recording out, of which nobody knows."""
+  known_s = {
+    name: sum(one.end_s - one.start_s for one in windows) for name, windows in recording.counted.items()
+  }
+  return sorted(name for name, of_class_s in known_s.items() if 0 < of_class_s < recording.duration_s - 0.1)
+
+
+def in_part(recordings: Sequence[Recording]) -> list[str]:
+  """Recordings with classes that were counted in part, `take3 (KD, SD)`: for people to read."""
+  return [f"{one.id} ({', '.join(names)})" for one in recordings if (names := counted_in_part(one))]
+
+
+def _rules(recordings: Sequence[Recording], classes: Collection[str]) -> list[supervision.Rule]:
+  """What a list of times cannot say of recordings: of which classes not all is known, and which are exact.
+
+  No format has times of some stretches and says nothing of others, so a class that was counted in part is
+  unlabelled as a whole: its events are not learned from, and the rest is not taken for silence.
+
+  Args:
+    recordings: that get label files.
+    classes: those with events in any of the files: of others no file says anything, nor may a rule.
+  """
+  rules = []
+  for one in recordings:
+    for label in sorted(classes):
+      has_times = one.is_labelled(label) and label in one.events
+      has_counts = one.counted.get(label) and label not in counted_in_part(one)
+      if not has_times and not has_counts:
+        rules.append(supervision.Rule(one.id, label, "unlabelled"))
+      elif label in one.exact:
+        rules.append(supervision.Rule(one.id, label, "exact"))
+  return rules
+
+
+def _replace_rules(path: pathlib.Path, rules: Sequence[supervision.Rule]) -> None:
+  """Writes a table of rules; without any it removes the one that is there, which was of other labels."""
+  if rules:
+    checkpoints.replace_text(path, _comma_separated(supervision.HEADER, rules))
+  else:
+    path.unlink(missing_ok=True)
 
 
 def table(corrections: Sequence[Correction]) -> str:
@@ -186,7 +235,7 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     classes=[_class_row(refined, name) for name in refined.held_out.network.classes],
     has_times=bool(refined.models),
     recordings=[_recording_row(refined, one.id) for one in refined.recordings if is_labelled(one)],
-    in_part=[one.id for one in refined.recordings if _is_counted_in_part(one)],
+    in_part=in_part(refined.recordings),
     unlabelled=[one.id for one in refined.recordings if not is_labelled(one)],
     offset_note=_OFFSET_NOTES[refined.common_offset],
     suspicious=[_suspicious_row(one) for one in shown],
@@ -200,14 +249,6 @@ def html(refined: Refined, *, title: str = "", command: str = "") -> str:
     ],
     num_not_drawn=max(len(ids) - _MOST_FIGURES, 0),
   )
-
-
-def _is_counted_in_part(recording: Recording) -> bool:
-  """Whether windows of some class leave a tenth of a second or more of the recording out."""
-  known_s = [
-    sum(one.end_s - one.start_s for one in windows) for windows in recording.counted.values() if windows
-  ]
-  return bool(known_s) and min(known_s) < recording.duration_s - 0.1
 
 
 def _meanings(tolerance: str) -> dict[str, str]:

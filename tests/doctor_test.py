@@ -126,6 +126,29 @@ def test_a_rule_for_a_class_that_the_recording_has_no_label_of(folder):
   assert not doctor.examine(folder, timing=False).is_usable
 
 
+def test_rules_are_read_as_training_reads_them(folder):
+  (folder / "labels").mkdir()
+  rules = folder / "labels" / "supervision.csv"
+  text = (folder / "take1.csv").read_text()
+  (folder / "take1.csv").write_text(f"{text}1.0,rare\n")
+  # Of a class that this recording has no event of, and of one that cannot be read.
+  rules.write_text("id,label,supervision\ntake0,rare,unlabelled\ntake2,pulse,exact\ntake3,*,unlabelled\n")
+  (folder / "take2.npz").write_text("no")
+  found = doctor.examine(folder, timing=False)
+  assert [one for one in messages(found, "error") if "take2.npz" not in one] == []
+  assert found.counts["pulse"] < 250  # without those of take2 and take3
+  rules.write_text("id,label,supervision\ntake9,rare,unlabelled\n")
+  assert any(
+    one.startswith("supervision.csv: 'take9,rare,unlabelled' decides for no recording")
+    for one in messages(doctor.examine(folder, timing=False), "error")
+  )
+  rules.write_text("id,label,supervision\ntake0,rare,maybe\n")
+  (message,) = [
+    one for one in messages(doctor.examine(folder, timing=False), "error") if "supervision" in one
+  ]
+  assert message.startswith("labels/supervision.csv: row 2: supervision is 'maybe'")
+
+
 def test_warnings_do_not_make_it_unusable(folder):
   text = (folder / "take1.csv").read_text()
   time_s = text.splitlines()[1].split(",")[0]

@@ -14,7 +14,6 @@ import pytest
 from small_pulses import RATE_HZ, counted, pulses, write
 
 from softloc_jax import (
-  checkpoints,
   corrections,
   cross_fitting,
   features,
@@ -29,7 +28,7 @@ from softloc_jax import (
 )
 from softloc_jax.commands import refine_folder, train_folder
 from softloc_jax.corrections import STATUSES
-from softloc_jax.data import event_files, supervision
+from softloc_jax.data import event_files
 from softloc_jax.data.recording import CountedWindow, Recording
 from softloc_jax.mixed_labels import COUNTED, EXACT, JITTERED, UNBOUNDED, UNLABELLED
 
@@ -282,30 +281,6 @@ def test_more_events_than_frames_are_refused_by_networks_of_others_too():
     ValueError, match=r"'one', class 'hit': the window from 0\.000 to 0\.100 s has . frames for 20"
   ):
     corrections.placed(recipes.base("one"), held_out, [one])
-
-
-def test_what_nobody_knows_is_no_silence_in_new_labels(tmp_path):
-  network = types.SimpleNamespace(classes=CLASSES)
-  refined = types.SimpleNamespace(
-    recordings=[mixed_recording()], held_out=types.SimpleNamespace(network=network)
-  )
-  path = tmp_path / "supervision.csv"
-  path.write_text(refine_report._unknown(refined, {"take": "walks/take"}))
-  assert supervision.read_rules(path) == [("walks__take", "unknown", "unlabelled")]
-
-
-@pytest.mark.parametrize("id_", ["Hello, World", "t[1]", 'say "k"', "Café"])
-def test_rules_of_new_labels_are_read_back_whatever_the_id(tmp_path, id_):
-  network = types.SimpleNamespace(classes=CLASSES)
-  recording = mixed_recording().replace(id=id_)
-  refined = types.SimpleNamespace(recordings=[recording], held_out=types.SimpleNamespace(network=network))
-  path = tmp_path / "supervision.csv"
-  checkpoints.replace_text(path, refine_report._unknown(refined, {id_: id_}))
-  rules = supervision.read_rules(path)
-  assert rules == [(id_, "unknown", "unlabelled")]
-  found = recording.replace(events={**recording.events, "unknown": np.array([1.0])})
-  (ruled,) = supervision.apply(rules, [found])
-  assert not ruled.is_labelled("unknown")
 
 
 @pytest.mark.slow

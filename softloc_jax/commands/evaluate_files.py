@@ -12,7 +12,7 @@ from softloc_jax import metrics
 from softloc_jax.data import event_files, supervision
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data.recording import Recording
-from softloc_jax.data.splits import listing
+from softloc_jax.data.splits import as_id, listing
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
   Raises:
     FileNotFoundError: a missing file or folder, or a folder without label files.
     ValueError: files that are in one folder only, or that cannot be read, a class that occurs nowhere, or a
-      row of `supervision.csv` that is malformed or fits nothing.
+      row of `supervision.csv` that is malformed or fits nothing, or such a table where it is not read.
   """
   reference, estimate = pathlib.Path(reference), pathlib.Path(estimate)
   true_files, files = _files(reference), _files(estimate)
@@ -83,18 +83,21 @@ def _labelled(
   classes: Sequence[str],
 ) -> list[dict[str, bool]]:
   """Class -> whether the reference knows of it, for each of its files."""
-  rules = reference / supervision.FILE
-  if not rules.is_file():
-    return [dict.fromkeys(classes, True) for _ in true_files]
+  everything = [dict.fromkeys(classes, True) for _ in true_files]
+  if reference.is_file():
+    return everything
   try:
     pairs, _ = folder_lib.find(reference)
   except FileNotFoundError:  # labels alone, whose own names are the ids
     pairs = []
+  rules = folder_lib.read_rules(reference, pairs)
+  if not rules:
+    return everything
   by_sidecar = {reference / sidecar: pair.id for pair in pairs for sidecar in pair.sidecars}
   recordings = [
     # What rules say does not depend on the signal.
     Recording(
-      by_sidecar.get(path, name.replace("/", "__")),
+      by_sidecar.get(path, as_id(name)),
       np.zeros(1),
       1.0,
       {label: events.get(label, np.zeros(0)) for label in classes},
@@ -102,7 +105,7 @@ def _labelled(
     for (name, path), events in zip(true_files.items(), true_events, strict=True)
   ]
   others = [pair.id for pair in pairs if not pair.sidecars]
-  ruled = supervision.apply(supervision.read_rules(rules), recordings, others=others)
+  ruled = supervision.apply(rules, recordings, others=others)
   return [{label: one.is_labelled(label) for label in classes} for one in ruled]
 
 

@@ -13,6 +13,7 @@ from softloc_jax.commands import train_folder
 from softloc_jax.data import event_writers
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data.recording import Recording
+from softloc_jax.data.splits import listing
 
 _FOLDS = 5
 
@@ -95,9 +96,10 @@ def refine_folder(
   )
   pairs, _ = folder_lib.find(folder, sidecar_extension)
   names = {pair.id: pair.signal.with_suffix("").as_posix() for pair in pairs}
+  ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
+  paths = refine_report.targets(out, ids, formats)
   if not overwrite:
-    ids = [names[one.id] for one in recordings if refine_report.is_labelled(one)]
-    refine_report.check_targets(refine_report.targets(out, ids, formats))
+    refine_report.check_targets(paths)
   trained, config = detector.chosen(model, checkpoint), None
   if trained is None:
     settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
@@ -132,7 +134,7 @@ def refine_folder(
 
 
 def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
-  """`1234 labels of 5 recordings: 800 confirmed, ...; noise of the labels 98 ms`."""
+  """`1234 labels of 5 recordings: 800 confirmed, ...; noise of the labels 98 ms`; what is known in part."""
   counts = Counter(one.status for one in refined.corrections)
   num_labels = sum(len(one.times_s(name)) for one in recordings for name in one.events)
   num_windows = sum(len(windows) for one in recordings for windows in one.counted.values())
@@ -141,7 +143,10 @@ def summary(refined: refine.Refined, recordings: Sequence[Recording]) -> str:
   parts = ", ".join(f"{counts[status]} {status}" for status in corrections.STATUSES if counts[status])
   text = f"{' and '.join(known)} of {len(recordings)} recordings: {parts}"
   noises = sorted({round(1000 * model.noise_s) for model in refined.models.values()})
-  if not noises:
-    return text
-  noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
-  return f"{text}; noise of the labels {noise} ms"
+  if noises:
+    noise = f"{noises[0]}" if len(noises) == 1 else f"{noises[0]} to {noises[-1]}"
+    text += f"; noise of the labels {noise} ms"
+  in_part = refine_report.in_part(refined.recordings)
+  if in_part:
+    text += f"; counted in part, and so unlabelled in labels/supervision.csv: {listing(in_part)}"
+  return text

@@ -13,7 +13,8 @@ its sidecar: one beside it with another extension, or one in `annotations/` or `
 The id of a recording is its path within the folder, without extension and with "/" written as "__":
 `kit1__clip`. Links are followed. Hidden files are not read, nor are event files named README, LICENSE,
 metadata, split or supervision that belong to no signal. `split.csv` may say which recordings train and test
-(`splits`), and `supervision.csv` how far times may be trusted (`supervision`).
+(`splits`), and `supervision.csv`, at the top or in the folder `annotations/` or `labels/` there, how far
+times may be trusted (`supervision`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def load(
     FileNotFoundError: no such folder, no signal in it, a link that leads nowhere, or no `split.csv` though
       `split` is given.
     ValueError: files that do not pair up, unknown labels, events outside their recording, unreadable or empty
-      files, NaN in a signal, or nothing left to read; the message names the files and what was expected.
+      files, NaN in a signal, a `supervision.csv` where it is not read, or nothing left to read; the message
+      names the files and what was expected.
   """
   folder = pathlib.Path(data_dir)
   check_arguments(classes, class_map, missing, sidecar_extension)
@@ -96,6 +98,7 @@ def load(
   every, orphans = find(folder, sidecar_extension)
   pairs, orphans = _select(folder, every, orphans, split, include)
   _check_pairs(folder, pairs, orphans, missing)
+  rules = read_rules(folder, every)
   # All sidecars before the first signal: they are small, and most mistakes are in them.
   tables = {pair.id: read_sidecar(folder, pair, classes, class_map) for pair in pairs}
   if classes is None and class_map is not None:
@@ -105,10 +108,8 @@ def load(
   if missing == "unlabelled" and not classes:
     raise ValueError(f"{folder}: no label found; expected classes=... (--classes) to say what is unlabelled")
   recordings = [_read_recording(folder, pair, tables[pair.id], classes, missing, mono) for pair in pairs]
-  if not (folder / supervision.FILE).exists():
-    return recordings
   others = [pair.id for pair in every if pair not in pairs]
-  return supervision.apply(supervision.read_rules(folder / supervision.FILE), recordings, others=others)
+  return supervision.apply(rules, recordings, others=others)
 
 
 def find(
@@ -120,6 +121,37 @@ def find(
     FileNotFoundError: no signal in it, or a link that leads nowhere.
   """
   return _pair_up(folder, list_files(folder), sidecar_extension)
+
+
+def read_rules(folder: pathlib.Path, pairs: Iterable[Pair]) -> list[supervision.Rule]:
+  """What `supervision.csv` says, at the top of a folder or in its `annotations/` or `labels/`.
+
+  Args:
+    folder: of recordings.
+    pairs: all that `find` finds in it; a sidecar of this name is no table of rules.
+
+  Returns:
+    The rules; none where there is no such table.
+
+  Raises:
+    ValueError: two such tables, one further down, where nobody would read it, or as `supervision.read_rules`.
+  """
+  taken = {path for pair in pairs for path in (pair.signal, *pair.sidecars)}
+  tables = [
+    path for path in list_files(folder) if path.name.lower() == supervision.FILE and path not in taken
+  ]
+  places = f"at the top of {folder} or in its folder {' or '.join(_LABEL_FOLDERS)}"
+  for path in tables:
+    above = path.parts[:-1]
+    if above and (len(above) > 1 or above[0].lower() not in _LABEL_FOLDERS):
+      raise ValueError(
+        f"{folder / path}: would not be read where it lies; expected {supervision.FILE} {places}"
+      )
+  if len(tables) > 1:
+    raise ValueError(
+      f"{folder / tables[1]}: there is {tables[0]} too; expected one {supervision.FILE}, {places}"
+    )
+  return supervision.read_rules(folder / tables[0]) if tables else []
 
 
 def list_files(folder: str | os.PathLike) -> list[pathlib.PurePosixPath]:
@@ -192,7 +224,7 @@ def _pair_up(
     in_label_folder = any(part.lower() in _LABEL_FOLDERS for part in path.parts[:-1])
     if extension in signal_files.EXTENSIONS and extension != ".csv":
       signals.append(path)
-    elif extension == ".csv" and not in_label_folder:
+    elif extension == ".csv" and not in_label_folder and path.name.lower() != supervision.FILE:
       csv_files.append(path)
     if extension in allowed:
       by_place.setdefault(_place(path), []).append(path)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softloc_jax.data.recording import Recording
-from softloc_jax.data.splits import listing, read_rows
+from softloc_jax.data.splits import as_id, listing, read_rows
 
 FILE = "supervision.csv"
 KINDS = ("exact", "jittered", "unlabelled")
@@ -53,7 +53,7 @@ def read_rules(path: str | os.PathLike) -> list[Rule]:
         f"{path}: row {number}: supervision is {fields[2]!r}; expected one of {', '.join(KINDS)}"
         f" (counts have tables of their own, start,end,label,count)"
       )
-    rules.append(Rule(fields[0].replace("/", "__"), *fields[1:]))
+    rules.append(Rule(as_id(fields[0]), *fields[1:]))
   return rules
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from softloc_jax import doctor
 from softloc_jax.data import count_tables, event_files, folder, supervision
 from softloc_jax.data.recording import CountedWindow, Recording, validate
 
@@ -154,6 +155,46 @@ def test_rules_may_be_for_other_splits(tmp_path):
   (tmp_path / "supervision.csv").write_text("id,label,supervision\nfour,KD,exact\n")
   with pytest.raises(ValueError, match="'four,KD,exact' decides for no recording"):
     folder.load(tmp_path, split="train")
+
+
+@pytest.mark.parametrize("place", ["labels", "Annotations"])
+def test_rules_may_lie_with_the_labels(tmp_path, place):
+  (tmp_path / place).mkdir()
+  for name in ("one", "two"):
+    write(tmp_path / f"{name}.csv", "time,label\n0.5,KD\n").rename(tmp_path / place / f"{name}.csv")
+  (tmp_path / place / "supervision.csv").write_text("id,label,supervision\none,KD,exact\ntwo,KD,unlabelled\n")
+  one, two = folder.load(tmp_path)
+  assert one.exact == {"KD"} and not two.is_labelled("KD")
+
+
+@pytest.mark.parametrize(
+  ("places", "message"),
+  [
+    ((".", "labels"), r"supervision\.csv: there is labels/supervision\.csv too; expected one"),
+    (("annotations", "labels"), r"labels/supervision\.csv: there is annotations/supervision\.csv too"),
+    (
+      ("kit1",),
+      r"kit1/supervision\.csv: would not be read where it lies; expected supervision\.csv at the top",
+    ),
+    (("kit1/labels",), r"kit1/labels/supervision\.csv: would not be read where it lies"),
+    (("labels/kit1",), r"labels/kit1/supervision\.csv: would not be read where it lies"),
+  ],
+)
+def test_rules_that_nobody_would_read_are_named(tmp_path, places, message):
+  write(tmp_path / "clip.csv", "time,label\n0.5,KD\n")
+  for place in places:
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "supervision.csv").write_text("id,label,supervision\n*,KD,exact\n")
+  with pytest.raises(ValueError, match=message):
+    folder.load(tmp_path)
+  (finding,) = [one for one in doctor.examine(tmp_path).findings if one.where.endswith("supervision.csv")]
+  assert finding.level == "error" and "expected" in finding.message
+
+
+def test_a_sidecar_may_be_called_supervision(tmp_path):
+  (tmp_path / "kit1").mkdir()
+  write(tmp_path / "kit1" / "supervision.csv", "time,label\n0.5,KD\n")
+  assert [one.id for one in folder.load(tmp_path)] == ["kit1__supervision"]
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from softloc_jax import corrections as correcting
 from softloc_jax import cross_fitting, detector, label_model, label_tracks
 from softloc_jax.corrections import Correction
 from softloc_jax.data import condition
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import Recording, validate
+from softloc_jax.data.splits import listing
 
 _PILOT = 1 / 3  # of a training, to see how far labels are off
 
@@ -92,6 +94,7 @@ class Refined:
 
 def refine(
   recordings: Sequence[Recording],
+  labels: Mapping[str, Mapping[str, ArrayLike]] | None = None,
   *,
   workdir: str | os.PathLike,
   config: Any = None,
@@ -112,6 +115,8 @@ def refine(
   Args:
     recordings: with times that are roughly right, of which classes `labelled` says; or with counts of windows
       (`counted`).
+    labels: recording's id -> class -> times in seconds, to be corrected in the place of those that the
+      recordings have; a class that is not there has no event. None corrects the recordings' own.
     workdir: gets the trainings; a refinement that was interrupted goes on from there.
     config: of the trainings (`recipes.own`); its loss takes the softness.
     trained: a network that never saw these labels, in the place of trainings.
@@ -131,7 +136,8 @@ def refine(
     The corrections.
 
   Raises:
-    ValueError: neither or both of `config` and `trained`; a softness or tolerance that is not positive; two
+    ValueError: neither or both of `config` and `trained`; labels of other recordings, of some only, outside
+      of theirs, or of classes that were counted; a softness or tolerance that is not positive; two
       recordings of one id, none with labels, or, for trainings, fewer than two with labels; fewer than 2
       folds; or classes that the network does not know.
   """
@@ -141,6 +147,8 @@ def refine(
   for name, value in (("softness_s", softness_s), ("tolerance_s", tolerance_s)):
     if value is not None and not 0 < value < np.inf:
       raise ValueError(f"{name} is {value}; expected a positive number of seconds")
+  if labels is not None:
+    recordings = _relabelled(recordings, labels)
   _check(recordings, config.data.classes)
   if trained is not None:
     how = "Corrected with a network that was trained before."
@@ -182,6 +190,24 @@ def _sorted(corrections: Sequence[Correction], recordings: Sequence[Recording]) 
   """By recording, as they came, class and time."""
   order = {one.id: number for number, one in enumerate(recordings)}
   return sorted(corrections, key=lambda one: (order[one.recording], one.label, one.new_s))
+
+
+def _relabelled(
+  recordings: Sequence[Recording], labels: Mapping[str, Mapping[str, ArrayLike]]
+) -> list[Recording]:
+  """Recordings with other times."""
+  different = sorted(set(labels) ^ {one.id for one in recordings})
+  if different:
+    raise ValueError(
+      f"{listing(different)}: in either recordings or labels; expected labels of every recording, by its id"
+    )
+  changed = []
+  for one in recordings:
+    none = {name: np.zeros(0) for name in one.events}
+    given = {name: np.sort(np.asarray(times_s, np.float64)) for name, times_s in labels[one.id].items()}
+    changed.append(one.replace(events=none | given))
+    validate(changed[-1])
+  return changed
 
 
 def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:

@@ -53,6 +53,35 @@ def test_files_without_events_beside_exact_times_alone_give_no_model(takes):
   assert not refined.models and {one.status for one in refined.corrections} == {"confirmed"}
 
 
+def test_labels_may_be_given_beside_the_recordings(takes):
+  recordings, trained = takes
+  labels = {one.id: {name: one.times_s(name)[::-1].tolist() for name in NAMES} for one in recordings}
+  bare = [one.replace(events={}) for one in recordings]
+  found = refine.refine(bare, labels, workdir="unused", trained=trained)
+  assert found.corrections == refine.refine(recordings, workdir="unused", trained=trained).corrections
+  # What a recording has, and labels do not, is no label.
+  without_b = {id_: {"a": times["a"]} for id_, times in labels.items()}
+  found = refine.refine(recordings, without_b, workdir="unused", trained=trained)
+  assert {one.label for one in found.corrections if np.isfinite(one.old_s)} == {"a"}
+
+
+@pytest.mark.parametrize(
+  ("labels", "message"),
+  [
+    ({"take0": {"a": [1.0]}}, "take1, take2: in either recordings or labels"),
+    (
+      {f"take{n}": {"a": [1e6]} for n in range(3)},
+      "recording 'take0': event 'a' at 1000000.000 s lies outside",
+    ),
+    ({f"take{n}": {"c": [1.0]} for n in range(3)}, "labels of c; expected classes among a, b"),
+  ],
+)
+def test_labels_that_do_not_fit_the_recordings(takes, labels, message):
+  recordings, trained = takes
+  with pytest.raises(ValueError, match=message):
+    refine.refine(recordings, labels, workdir="unused", trained=trained)
+
+
 def test_more_folds_than_recordings_are_said_to_be_fewer(takes, monkeypatch, caplog):
   recordings, trained = takes
   used = []

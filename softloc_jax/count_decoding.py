@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import itertools
 
 import numpy as np
@@ -11,7 +12,7 @@ from softloc_jax import decode, poisson_binomial
 
 # Windows of the distribution computed at a time: few shapes to compile, little memory.
 _BATCH = 256
-_MOST = 64  # events in a window
+_LEAST = 64  # events that are told apart in a window: few shapes to compile
 
 
 def count_posterior(
@@ -50,11 +51,15 @@ def count_posterior(
     if not len(p):
       return decode.Detections(np.zeros(0), np.zeros(0))
     borders = _borders(p, int(window))
-    survival = _survival(p, borders)
+    ranks = [
+      decode.suppress(p[start:stop], np.flatnonzero(p[start:stop] > 0), suppression)
+      for start, stop in itertools.pairwise(borders)
+    ]
+    survival = _survival(p, borders, _most_events(p, borders, ranks))
     frames, confidence = [], []
-    for number, (start, stop) in enumerate(itertools.pairwise(borders)):
-      ranked = decode.suppress(p[start:stop], np.flatnonzero(p[start:stop] > 0), suppression)[:_MOST]
-      sure = survival[number, : len(ranked)]
+    for start, ranked, row in zip(borders[:-1], ranks, survival, strict=True):
+      ranked = ranked[: len(row)]
+      sure = row[: len(ranked)]
       kept = sure >= least
       frames.append(start + ranked[kept])
       confidence.append(sure[kept])
@@ -76,8 +81,15 @@ def _borders(p: np.ndarray, window: int) -> np.ndarray:
   return np.array([*places, len(p)])
 
 
-def _survival(p: np.ndarray, borders: np.ndarray) -> np.ndarray:
-  """`Pr(Y >= k)` of each window for `k` from 1 on, `[num_windows, _MOST]`."""
+def _most_events(p: np.ndarray, borders: np.ndarray, ranks: Sequence[np.ndarray]) -> int:
+  """A power of two that no window has more events than, but for a probability of 1e-15 (Bernstein)."""
+  expected = np.add.reduceat(p, borders[:-1])
+  likely = int((expected + 10 * np.sqrt(expected) + 20).max())
+  return 1 << (max(_LEAST, min(likely, max(map(len, ranks)))) - 1).bit_length()
+
+
+def _survival(p: np.ndarray, borders: np.ndarray, most: int) -> np.ndarray:
+  """`Pr(Y >= k)` of each window for `k` from 1 to `most`, `[num_windows, most]`."""
   lengths = np.diff(borders)
   longest = int(lengths.max(initial=1))
   place = borders[:-1, None] + np.arange(longest)
@@ -89,7 +101,7 @@ def _survival(p: np.ndarray, borders: np.ndarray) -> np.ndarray:
     some, real = logits[first : first + _BATCH], where[first : first + _BATCH]
     size = min(_BATCH, 1 << (len(some) - 1).bit_length())
     fill = ((0, size - len(some)), (0, -longest % 64))
-    log_pmf = poisson_binomial.log_pmf(np.pad(some, fill), max_count=_MOST, where=np.pad(real, fill))
+    log_pmf = poisson_binomial.log_pmf(np.pad(some, fill), max_count=most, where=np.pad(real, fill))
     pmf = np.exp(np.asarray(log_pmf, dtype=np.float64))[: len(some)]
     survival.append(np.minimum(pmf[:, ::-1].cumsum(1)[:, ::-1][:, 1:], 1.0))
   return np.concatenate(survival)

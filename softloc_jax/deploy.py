@@ -96,7 +96,10 @@ def write_onnx(path: str | os.PathLike, trained: Trained, *, overwrite: bool = F
   The model's metadata has one entry, `softloc_jax`: the JSON that `write` writes, and in it `chunk`. Chunk
   `i` takes `num_samples` samples from `first_sample + i * step_samples` on, zeros where the recording has
   none, and gives the frames `i * frames` to `(i + 1) * frames`. A signal of several channels is
-  `[1, num_samples, channels]`.
+  `[1, num_samples, channels]`. Without context (`predict.context_s`) the last chunk has to end with the
+  recording, as nothing else is known of how the network takes zeros: there `ends_with_recording` is true, and
+  a chunk begins at frame `min(i * frames, max(end - frames, 0))`, with `end` the number of frames rounded up
+  to a multiple of `frames_stride`; of the last only those frames count that the one before does not have.
 
   Args:
     path: of the file, which appears whole or not at all.
@@ -127,6 +130,7 @@ def write_onnx(path: str | os.PathLike, trained: Trained, *, overwrite: bool = F
   shape = (1, chunks.num_samples, *((channels,) if channels > 1 else ()))
   model = jax2onnx.to_onnx(probabilities, inputs=[shape], model_name="softloc_jax")
   chunk = {"first_sample": chunks.first, "step_samples": chunks.step, "num_samples": chunks.num_samples}
+  chunk |= {"ends_with_recording": not chunks.context, "frames_stride": trained.network.time_stride}
   about = metadata(trained) | {"signal_shape": list(shape), "chunk": chunk | {"frames": chunks.frames}}
   model.metadata_props.add(key="softloc_jax", value=json.dumps(about))
   with _replacing(path) as partial:

@@ -102,6 +102,8 @@ def compare(
   place_s = place_s - middle_s
   lag_s = lag_s + offset_s + drift * place_s
   offset_s, drift, jitter_s = _fit_line(lag_s, place_s, offset_s, drift, max_drift, tolerance_s)
+  if np.isnan(offset_s):
+    return Timing(np.nan, 0.0, np.nan, as_is, as_is, len(labels_s), np.inf)
   corrected_s = labels_s - offset_s - drift * (labels_s - middle_s)
   matched = _matched(corrected_s, detections_s, tolerance_s)
   error = jitter_s / max(np.sqrt(matched * len(labels_s)) * np.std(labels_s), 1e-9)
@@ -160,11 +162,16 @@ def _best_offset(lag_s, weight, width_s: float, max_offset_s: float) -> tuple[fl
 
 
 def _fit_line(lag_s, place_s, offset_s: float, drift: float, max_drift: float, tolerance_s: float):
-  """The line through the lags near it, by least squares that forget outliers, and their scatter."""
+  """The line through the lags near it, by least squares that forget outliers, and their scatter.
+
+  NaN where no lag is near.
+  """
   jitter_s = tolerance_s
   for _ in range(10):
     rest_s = lag_s - offset_s - drift * place_s
     near = np.abs(rest_s) <= max(min(3 * jitter_s, 2 * tolerance_s), 0.02)
+    if not near.any():
+      return np.nan, drift, np.nan
     if near.sum() < 3:
       break
     if max_drift and near.sum() >= _FEWEST and np.ptp(place_s[near]) > 10:

@@ -45,9 +45,7 @@ def match_events(reference, estimate, *, window_s: float = 0.05) -> tuple[np.nda
   from scipy.sparse import csgraph, csr_array
 
   reference, estimate = _check(reference, estimate, window_s)
-  # The same comparisons as mir_eval: on a frame grid many distances equal the tolerance up to rounding.
-  low = np.searchsorted(reference, estimate - window_s, side="left")
-  high = np.searchsorted(reference, estimate + window_s, side="right")
+  low, high = _near(reference, estimate, window_s)
   num_near = high - low
   near_est = np.repeat(np.arange(len(estimate)), num_near)
   near_ref = np.arange(num_near.sum()) + np.repeat(low - np.cumsum(num_near) + num_near, num_near)
@@ -88,14 +86,24 @@ def match_in_order(reference, estimate, *, window_s: float = 0.05) -> tuple[np.n
   """
   reference, estimate = _check(reference, estimate, window_s)
   pairs, first_free = [], 0
-  for i, time_s in enumerate(reference):
+  low, high = _near(reference, estimate, window_s)
+  for i in range(len(reference)):
     # As times are sorted, the first free detection in reach is at or after the last one taken.
-    first_free = max(first_free, int(np.searchsorted(estimate, time_s - window_s, side="left")))
-    if first_free < len(estimate) and estimate[first_free] <= time_s + window_s:
+    first_free = max(first_free, int(np.searchsorted(high, i, side="right")))
+    if first_free < len(estimate) and low[first_free] <= i:
       pairs.append((i, first_free))
       first_free += 1
   ref_index, est_index = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
   return ref_index, est_index
+
+
+def _near(reference: np.ndarray, estimate: np.ndarray, window_s: float) -> tuple[np.ndarray, np.ndarray]:
+  """The first true event near each detection, and the first after it that is not."""
+  # The same comparisons as mir_eval: on a frame grid many distances equal the tolerance up to rounding.
+  return (
+    np.searchsorted(reference, estimate - window_s, side="left"),
+    np.searchsorted(reference, estimate + window_s, side="right"),
+  )
 
 
 def _check(reference, estimate, window_s: float) -> tuple[np.ndarray, np.ndarray]:

@@ -74,6 +74,12 @@ class MelBands:
         f"hop_samples is {self.hop_samples}; expected 1 to window_samples, {self.window_samples}:"
         f" events could fall between windows"
       )
+    high_hz = 0.5 * self.sample_rate_hz if self.high_hz is None else self.high_hz
+    if not 0 <= self.low_hz < high_hz <= 0.5 * self.sample_rate_hz:
+      raise ValueError(
+        f"low_hz is {self.low_hz} and high_hz {self.high_hz}; expected 0 <= low_hz < high_hz, at most half of"
+        f" sample_rate_hz, {0.5 * self.sample_rate_hz:g} Hz"
+      )
     for name, least in (("fft_samples", self.window_samples), ("bank_mels", self.num_mels)):
       value = getattr(self, name)
       if value is not None and value < least:

@@ -206,7 +206,7 @@ def evaluate(
     - `f1`, `precision`, `recall`: their means over the classes;
     - `f1_recordings`, `precision_recordings`, `recall_recordings`: means over recordings of the scores of a
       recording's events of all classes, matched within their class, as papers on piano report it; silent
-      recordings without detections are left out; `f1_recordings/low` and `f1_recordings/high`: a 95%
+      recordings without detections are left out; `f1_recordings_low` and `f1_recordings_high`: a 95%
       bootstrap interval over recordings;
     - `f1_recordings/<class>`: the mean over recordings of the F1 of one class, as papers on drums report it;
       0 for a recording without such an event where some are detected;
@@ -288,8 +288,8 @@ def _recording_scores(counts: np.ndarray, classes: Sequence[str]) -> dict[str, f
   low, high = bootstrap_interval([one["f1"] for one in scores]) if scores else (np.nan, np.nan)
   return {
     **{f"{key}_recordings": _mean(one[key] for one in scores) for key in ("f1", "precision", "recall")},
-    "f1_recordings/low": low,
-    "f1_recordings/high": high,
+    "f1_recordings_low": low,
+    "f1_recordings_high": high,
     **{
       f"f1_recordings/{name}": _mean(one["f1"] for one in by_recording(counts[:, c]))
       for c, name in enumerate(classes)

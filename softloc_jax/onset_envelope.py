@@ -9,6 +9,8 @@ from softloc_jax.data.recording import Recording
 _FRAME_RATE_HZ = 100.0
 _SMOOTHING_S = 0.02
 _LEAST_GAP_S = 0.05
+# Of the scale that peaks are measured by: where events are rare, what is usual is noise.
+_SURE_PEAKS, _SHARE_OF_THEM = 5, 0.25
 
 
 def onsets(recording: Recording, *, audio: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -24,15 +26,14 @@ def onsets(recording: Recording, *, audio: bool) -> tuple[np.ndarray, np.ndarray
   envelope, rate_hz = _spectral_flux(recording) if audio else _energy_rise(recording)
   from scipy import signal
 
-  floor = np.median(envelope)
-  scale = np.quantile(envelope, 0.95) - floor
+  floor, distance = np.median(envelope), max(round(_LEAST_GAP_S * rate_hz), 1)
+  highest = np.sort(envelope[signal.find_peaks(envelope, distance=distance)[0]])[-_SURE_PEAKS:]
+  usual = np.quantile(envelope, 0.95) - floor
+  scale = max(usual, _SHARE_OF_THEM * (np.median(highest) - floor)) if len(highest) else usual
   if not scale > 0:
     return np.zeros(0), np.zeros(0)
   peaks, _ = signal.find_peaks(
-    envelope,
-    height=floor + 0.25 * scale,
-    prominence=0.25 * scale,
-    distance=max(round(_LEAST_GAP_S * rate_hz), 1),
+    envelope, height=floor + 0.25 * scale, prominence=0.25 * scale, distance=distance
   )
   strengths = envelope[peaks] - floor
   return peaks / rate_hz, np.minimum(strengths / max(np.median(strengths), 1e-12), 3.0) if len(

@@ -59,6 +59,8 @@ def candidates(
   suppression = suppression_s * frame_rate_hz
   found = decode.mass_pick(probs, threshold=_LEAST_MASS, suppression=suppression)
   spans = frame_rate_hz * np.reshape([(one.start_s, one.end_s) for one in windows], (-1, 2))
+  # 0.07 * 100 = 7.000000000000001 would lose the window its first frame.
+  spans = np.where(np.abs(spans - np.round(spans)) < 1e-6, np.round(spans), spans)
   firsts, lasts = np.searchsorted(found.frames, spans.T)
   times_s, logits = [], []
   for (start, stop), first, last, window in zip(spans, firsts, lasts, windows, strict=True):
@@ -76,7 +78,10 @@ def _more_frames(
   probs: np.ndarray, taken: np.ndarray, start: float, stop: float, number: int, suppression: float
 ) -> np.ndarray:
   """The most probable frames of a window that are no candidates yet, far from those that are if possible."""
-  frames = np.arange(int(np.ceil(start)), min(int(np.ceil(stop)), len(probs)))
+  first, last = int(np.ceil(start)), int(np.ceil(stop))
+  if last - first < len(taken) + number:  # events near a border may be those of the frame that it cuts
+    first, last = int(np.floor(start)), int(np.ceil(stop)) + 1
+  frames = np.arange(max(first, 0), min(last, len(probs)))
   frames = np.setdiff1d(frames, np.round(taken).astype(int))
   near = (np.abs(frames[:, None] - taken) <= suppression).any(axis=1)
   score = np.array(probs, np.float64)

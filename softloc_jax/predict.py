@@ -252,6 +252,7 @@ def merge_rates(copies: Sequence[np.ndarray], rates: Sequence[float], num_frames
       continue
     mass = np.concatenate([np.zeros_like(probs[..., :1, :]), np.cumsum(probs, axis=-2, dtype=np.float64)], -2)
     edges = np.clip((np.arange(num_frames + 1) - 0.5) / ratio + 0.5, 0, probs.shape[-2])
+    edges[0], edges[-1] = 0, probs.shape[-2]  # what lies half a frame beyond an end belongs to its frame
     below = np.minimum(edges.astype(int), probs.shape[-2] - 1)
     part = (edges - below)[:, None]
     at_edges = mass[..., below, :] * (1 - part) + mass[..., below + 1, :] * part

@@ -51,6 +51,13 @@ def test_higher_thresholds_give_subsets():
     np.testing.assert_array_equal(other.frames, one.frames[one.confidence >= least])
 
 
+def test_windows_of_many_events_lose_none():
+  p = np.zeros(3000)
+  p[5::10] = 1 - 1e-6
+  found = count_decoding.count_posterior(p, threshold=0.5, suppression=2, window=3000)
+  np.testing.assert_array_equal(found.frames, np.arange(5, 3000, 10))
+
+
 @pytest.mark.parametrize("num_frames", [0, 1, 2, 7, 149, 150, 151])
 def test_any_length(num_frames):
   p = np.full(num_frames, 0.9)

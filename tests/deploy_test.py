@@ -202,24 +202,28 @@ def test_command_refuses(arguments, code, message, tmp_path, monkeypatch):
   assert "Traceback" not in result.output and not list(tmp_path.iterdir())
 
 
-def test_onnx(tmp_path):
+@pytest.mark.parametrize("context_s", [0.2, 0.0])
+def test_onnx(tmp_path, context_s):
   """Chunk by chunk, as the model's metadata says, in ONNX Runtime."""
   pytest.importorskip("jax2onnx", reason="jax2onnx is not installed: pip install softloc-jax[onnx]")
   onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-  one = trained(**{"predict.chunk_s": 0.5, "predict.context_s": 0.2})
+  one = trained(**{"predict.chunk_s": 0.5, "predict.context_s": context_s})
   deploy.write_onnx(tmp_path / "drums.onnx", one)
   session = onnxruntime.InferenceSession(tmp_path / "drums.onnx")
   about = json.loads(session.get_modelmeta().custom_metadata_map["softloc_jax"])
   chunk = about["chunk"]
   [signal] = signals(one.network, (1.3,))
   wanted = expected(detector.Detector(one), signal)
+  frames, total = chunk["frames"], wanted.shape[1]
+  end = -(-total // chunk["frames_stride"]) * chunk["frames_stride"]
   pieces = []
-  for i in range(-(-wanted.shape[1] // chunk["frames"])):
-    first = chunk["first_sample"] + i * chunk["step_samples"]
+  for i in range(-(-total // frames)):
+    start = min(i * frames, max(end - frames, 0)) if chunk["ends_with_recording"] else i * frames
+    first = chunk["first_sample"] + start * (chunk["step_samples"] // frames)
     index = first + np.arange(chunk["num_samples"])
     inside = (index >= 0) & (index < signal.shape[1])
     cut = np.where(inside, signal[:, np.clip(index, 0, signal.shape[1] - 1)], 0).astype(np.float32)
-    pieces.append(session.run(None, {session.get_inputs()[0].name: cut})[0])
+    pieces.append(session.run(None, {session.get_inputs()[0].name: cut})[0][:, i * frames - start :])
   found = np.concatenate(pieces, axis=1)[:, : wanted.shape[1]]
   np.testing.assert_allclose(found, wanted, atol=1e-5)
   assert about["classes"] == ["KD", "SD", "HH"]

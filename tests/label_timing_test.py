@@ -48,8 +48,9 @@ def test_nothing_to_compare():
   assert np.isnan(none.offset_s) and none.matched == 0 and none.num_labels == 0
   silent = label_timing.compare([1.0], [])
   assert np.isnan(silent.offset_s) and silent.matched == 0
-  far = label_timing.compare([1.0], [50.0])
-  assert far.matched == 0
+  for labels_s in ([1.0], [1.0, 2.0, 3.0]):
+    far = label_timing.compare(labels_s, [50.0])
+    assert np.isnan(far.offset_s) and np.isnan(far.jitter_s) and far.matched == 0
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,26 @@ def test_rises_of_energy_are_onsets():
   assert all(np.abs(found_s - bump_s).min() < 0.04 for bump_s in bumps_s)
   flat = recording.replace(signal=np.zeros(2000, np.float32))
   assert len(onset_envelope.onsets(flat, audio=False)[0]) == 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_rare_sounds_are_onsets_and_noise_is_none(noise):
+  rng = np.random.default_rng(0)
+  bursts_s = np.arange(10) * 5.7 + 3.0
+  samples = rng.normal(0, noise, 60 * 8000)
+  for start in np.round(bursts_s * 8000).astype(int):
+    samples[start : start + 800] += rng.normal(0, 0.3, 800) * np.exp(-np.arange(800) / 200)
+  times_s, _ = onset_envelope.onsets(Recording("rare", samples.astype(np.float32), 8000.0, {}), audio=True)
+  assert np.abs(times_s[:, None] - bursts_s).min(0).max() < 0.03
+  assert len(times_s) <= 11  # the beginning of noise is a rise, too
+
+
+def test_rare_pulses_are_onsets():
+  pulses_s = np.arange(10) * 57.0 + 30.0
+  signal = np.zeros(60_000, np.float32)
+  signal[np.round(pulses_s * 100).astype(int)] = 1.0
+  times_s, _ = onset_envelope.onsets(Recording("rare", signal, 100.0, {}), audio=False)
+  assert len(times_s) == 10 and np.abs(times_s - pulses_s).max() < 0.03
 
 
 def test_real_drums_moved_by_four_tenths(shared_data):

@@ -148,6 +148,8 @@ def test_silence_beyond_a_recording_has_no_part_in_the_mean_of_the_reference():
     ({"mel_scale": "bark"}, "mel_scale is 'bark'; expected one of 'slaney', 'htk'"),
     ({"mel_norm": "l1"}, "mel_norm is 'l1'; expected one of 'slaney', None"),
     ({"difference": "second"}, "difference is 'second'; expected one of 'centred'"),
+    ({"high_hz": 9000.0}, "low_hz is .* and high_hz 9000.0; expected 0 <= low_hz < high_hz, at most half"),
+    ({"low_hz": 3000.0, "high_hz": 2000.0}, "low_hz is 3000.0 and high_hz 2000.0"),
     ({"pre_emphasis": 1.5}, "pre_emphasis is 1.5; expected 0 to 1"),
   ],
 )

@@ -66,6 +66,16 @@ def test_more_events_than_candidates_take_the_most_probable_frames():
   np.testing.assert_allclose(found.times_s, [0.2, 0.5, 0.8], atol=1e-3)
 
 
+def test_windows_of_a_frame_or_less_have_the_event_that_was_counted():
+  probs = bumps([7], num_frames=40)
+  for start_s, end_s in ((0.07, 0.078), (0.071, 0.079), (0.062, 0.069)):
+    found = place(probs, [CountedWindow(start_s, end_s, 1, 1)])
+    assert len(found.times_s) == 1 and abs(found.times_s[0] - 0.07) <= 0.01
+  # 0.07 * 100 is a little more than 7: the first frame is in the window all the same.
+  found = place(bumps([7, 30], num_frames=50), [CountedWindow(0.07, 0.4, 2, 2)])
+  np.testing.assert_allclose(found.times_s, [0.07, 0.3], atol=1e-3)
+
+
 def test_confidence_is_the_posterior_of_bernoulli_events():
   """Against enumeration of all ways in which candidates may be events."""
   mass = [0.2, 0.5, 0.9, 0.6]

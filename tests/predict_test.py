@@ -297,7 +297,7 @@ def test_merging_a_rate_keeps_the_expected_number_of_events(rate):
   probs = np.random.default_rng(0).uniform(0, 0.3, (2, round(300 / rate), 3))
   merged = predict.merge_rates([probs], [rate], 300)
   assert merged.shape == (2, 300, 3)
-  np.testing.assert_allclose(merged.sum(1), probs.sum(1), atol=0.5)  # the last half frames fall off
+  np.testing.assert_allclose(merged.sum(1), probs.sum(1), rtol=1e-4)
   centre = np.average(np.arange(300), weights=merged[0, :, 0])
   expected = np.average(np.arange(probs.shape[1]), weights=probs[0, :, 0]) * rate
   assert abs(centre - expected) < 0.3

@@ -17,6 +17,8 @@ EXTENSIONS = (*_DELIMITERS, ".jams", ".mid", ".svl")
 # Keys of General MIDI's drum kit.
 _DRUM_KEYS = {"KD": 36, "SD": 38, "HH": 42, "TT": 47, "CY": 49, "OT": 56}
 _FIRST_FREE_KEY = 60
+# pretty_midi reads no file of more ticks; less than this many in half a second are no longer precise.
+_MOST_TICKS, _FEWEST_TICKS = 9.9e6, 100
 _NOTE_S = 0.05
 
 
@@ -204,9 +206,20 @@ def _write_midi(path: pathlib.Path, name: str, rows, labels: list[str]) -> None:
   for time_s, label, sure in rows:
     velocity = 100 if sure is None else int(np.clip(round(127 * sure), 1, 127))
     instrument.notes.append(pretty_midi.Note(velocity, keys[label], time_s, time_s + _NOTE_S))
-  document = pretty_midi.PrettyMIDI(resolution=960)
+  document = pretty_midi.PrettyMIDI(resolution=_resolution(name, max((row[0] for row in rows), default=0.0)))
   document.instruments.append(instrument)
   document.write(str(path))
+
+
+def _resolution(name: str, last_s: float) -> int:
+  """Ticks per half a second: as fine as readers, which refuse large numbers of ticks, let it be."""
+  resolution = min(960, int(_MOST_TICKS / (2 * (last_s + 1))))
+  if resolution < _FEWEST_TICKS:
+    raise ValueError(
+      f"{name}: an event at {last_s:.0f} s; expected at most {_MOST_TICKS / (2 * _FEWEST_TICKS):.0f} s, as"
+      f" MIDI files hold {_MOST_TICKS:.0f} ticks of {500 / _FEWEST_TICKS:g} ms"
+    )
+  return resolution
 
 
 def _keys(name: str, labels: list[str]) -> dict[str, int]:
@@ -221,4 +234,10 @@ def _keys(name: str, labels: list[str]) -> dict[str, int]:
       if key is None:
         raise ValueError(f"{name}: {len(labels)} classes; MIDI has 128 keys")
       keys[label] = key
+  by_key: dict[int, str] = {}
+  for label, key in keys.items():
+    if by_key.setdefault(key, label) != label:
+      raise ValueError(
+        f"{name}: classes {by_key[key]!r} and {label!r} are both key {key} of MIDI; expected one of them"
+      )
   return keys

@@ -48,6 +48,23 @@ def test_midi_keys_of_pitches_and_other_names(tmp_path):
   }
 
 
+def test_midi_of_hours_can_be_read_again(tmp_path):
+  pytest.importorskip("pretty_midi")
+  path, times_s = tmp_path / "long.mid", np.array([0.5125, 3600.0125, 7200.3337, 36000.25])
+  write_events(path, {"KD": times_s})
+  np.testing.assert_allclose(read_events(path)["36"], times_s, atol=3e-3)
+  with pytest.raises(ValueError, match=r"longer: an event at 90000 s; expected at most 49500 s"):
+    write_events(tmp_path / "longer.mid", {"KD": np.array([9e4])})
+
+
+@pytest.mark.parametrize("labels", [("KD", "36"), ("7", "07")])
+def test_classes_that_would_share_a_key_are_refused(tmp_path, labels):
+  pytest.importorskip("pretty_midi")
+  with pytest.raises(ValueError, match=r"x: classes '\w+' and '\w+' are both key \d+ of MIDI"):
+    write_events(tmp_path / "x.mid", {label: np.array([1.0]) for label in labels})
+  assert not list(tmp_path.iterdir())
+
+
 def test_a_layer_counts_in_samples_of_the_file(tmp_path):
   path = tmp_path / "take.svl"
   write_events(path, EVENTS, CONFIDENCE, sample_rate_hz=48000)

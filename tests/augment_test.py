@@ -118,6 +118,7 @@ def test_a_clip_alone_is_not_stacked_on_itself():
   assert all(np.array_equal(found[key], batch[key]) for key in batch)
 
 
+@pytest.mark.slow
 def test_replicas_are_augmented_as_each_would_be():
   config = {name: value for name, value in RANDOM.items() if name != "shift_pitch"}
   augmentation = make_augmentation(**config)

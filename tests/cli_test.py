@@ -330,6 +330,7 @@ def test_labels_are_renamed_once(tmp_path, given):
     assert result.exit_code == 2 and f"--map {given[-1]!r}: expected OLD=NEW, or OLD=" in result.output
 
 
+@pytest.mark.slow
 def test_refine_reads_the_labels_that_are_chosen(tmp_path):
   for number in range(2):
     write(tmp_path / "takes", pulses(number, duration_s=20.0)[0])

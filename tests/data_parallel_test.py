@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import several_devices
 
 from softloc_jax import data_parallel, fourier
 
 
+@pytest.mark.slow
 def test_no_device_asks_for_the_batch_of_another_in_a_training_step():
   # Rooms, noise and changes of rate go through Fourier transforms as the features do.
   program = """
@@ -91,6 +93,7 @@ def test_shares_of_one_device_are_the_whole():
   assert data_parallel.in_shares(5, None) == 5
 
 
+@pytest.mark.slow
 def test_losses_of_shares_are_those_of_the_whole_and_ask_no_other_device():
   program = """
 import re
@@ -130,6 +133,7 @@ for name, arguments in objective.ARGUMENTS.items():
   several_devices.run(program, 2)
 
 
+@pytest.mark.slow
 def test_count_distributions_are_computed_within_a_users_own_shard_map():
   program = """
 import jax, numpy as np

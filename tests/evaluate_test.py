@@ -26,6 +26,7 @@ def evaluate(workdir, *flags):
   return subprocess.run(command, cwd=REPO, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_same_settings_give_the_same_scores(trained):
   workdir, results = trained
   done = evaluate(workdir)

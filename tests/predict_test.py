@@ -317,6 +317,7 @@ def test_bad_overlap_or_rates(settings, message):
     Predictor(moving_sum(0), **{"chunk_frames": 10, "context_frames": 2} | settings)
 
 
+@pytest.mark.slow
 def test_devices_that_hold_copies_of_a_network_share_the_chunks_of_a_recording():
   program = """
 import types

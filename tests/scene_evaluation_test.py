@@ -115,6 +115,7 @@ def test_scores_are_made_anew_when_a_training_was_continued(tmp_path, monkeypatc
   assert digits_table._scored(tmp_path, 0)["stray"] == 0.5 and len(scored) == 2
 
 
+@pytest.mark.slow
 def test_features_are_of_the_places_where_digits_are_seen(trained, monkeypatch):
   monkeypatch.setattr(scene_evaluation, "NUM_EMBEDDED", 3)
   network, scenes = trained.network, scene_evaluation.each_digit(data.load(trained.config.data)["test"])

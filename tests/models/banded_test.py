@@ -88,6 +88,7 @@ def test_bands_start_differently_and_learn_independently():
       assert not np.delete(leaf, number, axis=0).any()
 
 
+@pytest.mark.slow
 def test_seeds_of_bands_train_in_one_program():
   model = make(conv_norm=None)
   graphdef, params, rest = nnx.split(model, nnx.Param, ...)
@@ -106,6 +107,7 @@ def test_seeds_of_bands_train_in_one_program():
     assert not np.allclose(found[1], expected)
 
 
+@pytest.mark.slow
 def test_bands_drop_different_values_and_take_new_keys():
   model = make(num_classes=2, band_size=1, recurrent=None, conv_norm=None)
   # The same parameters in both bands: only dropout can tell them apart.

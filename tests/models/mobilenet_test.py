@@ -111,7 +111,12 @@ def make(**changes):
 
 @pytest.mark.parametrize(
   "changes",
-  [{}, {"conv_norm": "batch"}, {"less_mean": True}, {"conv_layers": "mobilenet_v2", "width": 0.35}],
+  [
+    {},
+    {"conv_norm": "batch"},
+    {"less_mean": True},
+    pytest.param({"conv_layers": "mobilenet_v2", "width": 0.35}, marks=pytest.mark.slow),
+  ],
 )
 def test_logits_of_every_frame(changes):
   model = make(**changes)

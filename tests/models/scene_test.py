@@ -57,6 +57,7 @@ def test_with_padding_only_windows_by_themselves_end_in_zeros():
   assert np.abs(window[:, 0] - whole[:, 10, 10:20]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_vgg13_is_ten_convolutions_that_reach_their_stride():
   stack = ConvStack(1, VGG13, stride=8, rngs=nnx.Rngs(0))
   assert [conv.out_features for conv in stack.convs] == [64, 64, 128, 128, 256, 256, 512, 512, 512, 512]

@@ -280,7 +280,7 @@ def test_evaluate_leaves_out_what_the_reference_does_not_know(tmp_path, signals,
   assert "'xx,HH,unlabelled' decides for no recording and class" in run("evaluate", true, found).output
 
 
-@pytest.mark.parametrize("learn", ["counts", "times"])
+@pytest.mark.parametrize("learn", [pytest.param("counts", marks=pytest.mark.slow), "times"])
 def test_train_on_a_folder(learn, tmp_path):
   for number in range(4):
     write(tmp_path / "takes", pulses(number, duration_s=20.0)[0])
@@ -297,6 +297,7 @@ def test_train_on_a_folder(learn, tmp_path):
   assert result.exit_code == 0 and (tmp_path / "new.csv").exists()
 
 
+@pytest.mark.slow
 def test_advice_on_labels_can_be_taken_where_it_is_given(tmp_path):
   takes, out = tmp_path / "takes", tmp_path / "run"
   for number in range(4):

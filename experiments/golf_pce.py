@@ -27,7 +27,8 @@ def score(path: str | os.PathLike) -> dict[str, float]:
     FileNotFoundError: no such file.
     ValueError: another kind of file, or numbers of frames that do not agree.
   """
-  probs, lengths, events = (_arrays(path)[name] for name in _KEYS)
+  arrays = _arrays(path)
+  probs, lengths, events = (arrays[name] for name in _KEYS)
   if lengths.min(initial=1) < 1:
     raise ValueError(f"{path}: clip {lengths.argmin()} has {lengths.min()} frames; expected 1 or more")
   if lengths.sum() != len(probs):

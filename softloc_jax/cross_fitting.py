@@ -44,8 +44,7 @@ def folds(recordings: Sequence[Recording], num_folds: int, *, seed: int = 0) -> 
 
   def order(one: Recording):
     # Each fold is to have some that are labelled.
-    unlabelled = not any(map(len, (*one.events.values(), *one.counted.values())))
-    return unlabelled, -one.duration_s, hashlib.sha256(f"{seed}/{one.id}".encode()).digest()
+    return not one.has_labels, -one.duration_s, hashlib.sha256(f"{seed}/{one.id}".encode()).digest()
 
   dealt: list[list[Recording]] = [[] for _ in range(num_folds)]
   for one in sorted(recordings, key=order):  # and the longest first, each to the fold that has least

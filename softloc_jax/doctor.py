@@ -261,7 +261,7 @@ def _check_events(recording: Recording, name: str, classes, findings: list[Findi
     mixed_labels.counted_frames(recording, tuple(recording.counted), num_frames, 1 / FRAME_S)
   except ValueError as error:
     findings.append(Finding("error", name, str(error).split(": ", 1)[-1]))
-  if not any(map(len, (*recording.events.values(), *recording.counted.values()))):
+  if not recording.has_labels:
     findings.append(Finding("note", name, "no events"))
 
 
@@ -333,7 +333,7 @@ def _check_splits(folder: pathlib.Path, ids: Sequence[str]) -> list[Finding]:
 
 def _check_judges(recordings: Sequence[Recording]) -> list[Finding]:
   """Whether refine can judge each recording by a network that learned from others."""
-  have = [one.id for one in recordings if any(map(len, (*one.events.values(), *one.counted.values())))]
+  have = [one.id for one in recordings if one.has_labels]
   if len(have) != 1:  # that there is no label at all is told elsewhere
     return []
   message = (

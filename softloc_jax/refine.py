@@ -217,13 +217,8 @@ def _check(recordings: Sequence[Recording], classes: Sequence[str]) -> None:
   unknown = sorted({name for one in recordings for name in (*one.events, *one.counted)} - set(classes))
   if unknown:
     raise ValueError(f"labels of {', '.join(unknown)}; expected classes among {', '.join(classes)}")
-  if not any(map(_has_labels, recordings)):
+  if not any(one.has_labels for one in recordings):
     raise ValueError("the recordings have no label; expected some that are to be corrected")
-
-
-def _has_labels(recording: Recording) -> bool:
-  """Whether there is any time or count."""
-  return any(map(len, (*recording.events.values(), *recording.counted.values())))
 
 
 def _num_rough(recording: Recording) -> int:
@@ -233,7 +228,7 @@ def _num_rough(recording: Recording) -> int:
 
 
 def _check_labelled(recordings: Sequence[Recording]) -> None:
-  labelled = [one.id for one in recordings if _has_labels(one)]
+  labelled = [one.id for one in recordings if one.has_labels]
   if len(labelled) < 2:
     raise ValueError(
       f"only {', '.join(labelled)} has labels; expected two recordings or more that do: a network that judges"

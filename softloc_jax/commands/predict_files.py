@@ -137,12 +137,12 @@ def _without_other_tables(
   folder: pathlib.Path, found: Sequence[pathlib.PurePosixPath]
 ) -> list[pathlib.PurePosixPath]:
   """The files of a folder but for the csv files among them that hold labels, or nothing that is known."""
-  tables = [one for one in found if one.suffix.lower() == ".csv"]
+  tables = {one for one in found if one.suffix.lower() == ".csv"}
   stems = {one.with_suffix("") for one in found if one not in tables}
-  others = [
+  others = {
     one for one in tables if one.with_suffix("") in stems or not signal_files.is_csv_signal(folder / one)
-  ]
-  unknown = [str(one) for one in others if not _are_labels(folder / one)]
+  }
+  unknown = [str(one) for one in sorted(others) if not _are_labels(folder / one)]
   if unknown:
     logging.warning(
       "%s: left out %d csv files that are no labels, nor signals without another of their stem: %s; expected"

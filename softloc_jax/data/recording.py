@@ -63,6 +63,11 @@ class Recording:
     """Whether the recording was annotated for `label` with times; a class that was counted was not."""
     return label not in self.counted and bool(self.labelled.get(label, True))
 
+  @property
+  def has_labels(self) -> bool:
+    """Whether there is any event of known time, or any window that was counted."""
+    return any(map(len, (*self.events.values(), *self.counted.values())))
+
   def first_seconds(self, duration_s: float) -> Recording:
     """The recording up to a time, with what is known before it; whole if it is no longer than that.
 

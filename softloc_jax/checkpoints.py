@@ -118,7 +118,8 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   if path.exists():
     old, new = _flatten(_read_json(path)), _flatten(json.loads(text))
     for key in sorted(key for key in set(old) | set(new) if not _is_free(key)):
-      was, now = (repr(flat[key]) if key in flat else "nothing" for flat in (old, new))
+      # An empty text is as none: runs of before a setting came go on without it.
+      was, now = (repr(flat[key]) if flat.get(key, "") != "" else "nothing" for flat in (old, new))
       if was != now and key == "data.digest":
         raise ValueError(
           f"{path} belongs to a run on other recordings, labels or splits; choose another workdir"

@@ -176,8 +176,12 @@ def predict(
 @_MAP
 @_LABELS_FROM
 @_MISSING
+@_MODEL
+@_CHECKPOINT
 @click.option(
-  "--steps", type=_AT_LEAST_1, help="Of the training.  [default: 1800 for audio, 1200 for sensors]"
+  "--steps",
+  type=_AT_LEAST_1,
+  help="Of the training.  [default: 1800 for audio, 1200 for sensors, 600 with a network]",
 )
 @click.option("--softness-ms", type=_POSITIVE, help="How far times are off (std).  [default: 50]")
 @_MIN_GAP
@@ -190,7 +194,10 @@ def predict(
 @click.option("--seed", default=0, show_default=True)
 @click.pass_obj
 def train(debug, folder, out, classes, class_map, labels_from, **options) -> None:
-  """Train a network on a FOLDER of recordings with label files, test it on some that are held out."""
+  """Train a network on a FOLDER of recordings with label files, test it on some that are held out.
+
+  With --model or --checkpoint that network is trained further: a few labelled recordings are enough then.
+  """
   from softloc_jax import train as training
   from softloc_jax.commands import train_folder
 

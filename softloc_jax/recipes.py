@@ -17,6 +17,7 @@ MISALIGNED_LOSSES = (
   "shift_tolerant",
 )
 KINDS = ("audio", "sensor")
+_KIND_OF_FEATURES = {"log_mel": "audio", "reference_log_mel": "audio", "signal": "sensor"}
 
 _SOFTNESS_S = 0.05  # of times that nobody says more of
 _USUAL_WINDOW_S = 2.0
@@ -30,6 +31,7 @@ def base(name: str) -> ConfigDict:
       "seed": 0,
       "num_replicas": 1,  # seeds trained together, from `seed` on
       "split_by": "",  # a key of `data`, "seed", that counts up with them, so that each has its own split
+      "init_from": "",  # a network to train further, see `train.read_learned`; none begins at random
       "omega": 0.8,  # probability of an empty count before training (L15)
       "batch_size": 16,
       "num_steps": 1200,
@@ -156,6 +158,7 @@ def own(
   min_gap_s: float = 0.05,
   softness_s: float = 0.0,
   loss: str = "softloc",
+  like: ConfigDict | None = None,
 ) -> ConfigDict:
   """Settings for recordings that nothing is known about; where they are, `config.data`, is the caller's.
 
@@ -168,12 +171,16 @@ def own(
     softness_s: how far labels' times are trusted; 0 learns from counts alone.
     loss: of those that learn from misaligned times, or "mixed", which learns from counts of given windows
       too.
+    like: the config of a network that is to be trained further: its features and layers, and signals of its
+      rate, are taken, for shorter training by smaller steps.
 
   Raises:
-    ValueError: an unknown kind, or a rate too low for audio.
+    ValueError: an unknown kind, a rate too low for audio, or a network for another kind or rate.
   """
   if kind not in KINDS:
     raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
+  if like is not None:
+    _check_like(like, kind, sample_rate_hz)
   if kind == "audio" and 0 < sample_rate_hz < 1000:
     raise ValueError(f"sample_rate_hz is {sample_rate_hz}; expected at least 1000 to hear anything")
   config = base("folder")
@@ -187,6 +194,12 @@ def own(
     "bandpass_hz": None,
     "scaling": scaling,
   }
+  if like is not None:
+    config.features, config.model = like.features, like.model
+    conditioning = like.data.conditioning
+    if like.predict.get("ensemble", False):  # of which every member is trained further
+      config.num_replicas, config.predict.ensemble = like.num_replicas, True
+    config.optimizer.learning_rate, config.num_steps, config.eval_every = 1e-3, 600, 200
   config.data = ConfigDict({"classes": tuple(classes), "conditioning": conditioning})
   config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
   config.decode.suppression_s, config.decode.window_s = min_gap_s, min_gap_s / 2
@@ -195,6 +208,20 @@ def own(
     config.window.min_s, config.window.max_s = 1.0, 2.0
     set_misaligned_loss(config, loss, softness_s=softness_s, max_count=31, smoothing_weight=5.0)
   return config
+
+
+def _check_like(like: ConfigDict, kind: str, sample_rate_hz: float) -> None:
+  """Refuses a network to train further that is not made for signals of a kind and rate."""
+  made_for = _KIND_OF_FEATURES.get(like.features.kind)
+  if made_for != kind:
+    raise ValueError(
+      f"the network hears {like.features.kind} features, of {made_for or 'pictures'}; expected one for {kind}"
+    )
+  if sample_rate_hz not in (0, like.features.sample_rate_hz):
+    raise ValueError(
+      f"sample_rate_hz is {sample_rate_hz:g}; expected {like.features.sample_rate_hz:g}, which the network is"
+      f" made for"
+    )
 
 
 def for_recordings(recordings: Sequence[Recording], *, kind: str, **settings) -> ConfigDict:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 from jax import Array
+from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
@@ -27,11 +28,13 @@ from softloc_jax import (
   input_pipeline,
   objective,
   predict,
+  pretrained,
   run_log,
   train_step,
+  warm_start,
 )
 from softloc_jax.data.recording import Recording
-from softloc_jax.network import Network
+from softloc_jax.network import Network, Variables
 
 BEST_METRIC = "validation/count_error"
 
@@ -150,6 +153,31 @@ def restore_reported(
     saved.close()
 
 
+def read_learned(source: str | os.PathLike) -> tuple[ConfigDict, Network, Variables]:
+  """A trained network, with what all of its seeds have learned.
+
+  Args:
+    source: name of a network that comes with the package, a folder that `pretrained.save` wrote, or the
+      workdir of a training, whose reported checkpoint is taken. A folder of a package network's name is
+      written as `./drums`.
+
+  Returns:
+    The config of its training, the network, and variables with a leading axis of seeds.
+
+  Raises:
+    FileNotFoundError: neither such a network nor such a folder, or no checkpoint yet.
+    ValueError: a config or weights that cannot be read.
+  """
+  if str(source) in pretrained.names():
+    return pretrained.load(pretrained.folder(str(source)))[:3]
+  if pretrained.is_saved(source):
+    return pretrained.load(source)[:3]
+  config = ConfigDict(checkpoints.read_config(source))
+  network = Network.from_config(config)
+  state, _ = restore_reported(config, source, network)
+  return config, network, state.variables
+
+
 def _check(config: Any) -> None:
   """Refuses settings that would fail, or do nothing, only later."""
   for key in ("batch_size", "num_steps", "num_replicas", "log_every", "eval_every"):
@@ -173,6 +201,11 @@ def _check(config: Any) -> None:
     raise ValueError(
       f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"
       f" of several splits have seen each other's test recordings"
+    )
+  if config.get("init_from") and config.get("encoder_weights"):
+    raise ValueError(
+      f"init_from is {config.init_from!r} and encoder_weights is {config.encoder_weights!r}; expected only"
+      f" one of them"
     )
   if config.report_checkpoint not in ("best", "last"):
     raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
@@ -241,17 +274,26 @@ class _Run:
     return input_pipeline.with_label_noise(recordings, self.config.label_noise, seed, frame_rate_hz=rate_hz)
 
   def initial_state(self) -> train_step.TrainState:
-    """Before the first step: random, but for an encoder whose weights are in a file."""
-    state = train_step.init_state(self.network, self.optimizer, self.seeds, self.mesh)
-    if not self.config.get("encoder_weights"):
+    """Before the first step: random, but for a network that is trained further, or the weights of a file."""
+    state = self._random_state()
+    if source := self.config.get("init_from"):
+      _, network, learned = read_learned(source)
+      try:
+        given = warm_start.adapt(state.variables, self.network, learned, network)
+      except ValueError as error:
+        raise ValueError(f"init_from: {source} {error}") from error
+    elif self.config.get("encoder_weights"):
+      given = encoder_weights.load(state.variables, self.config.encoder_weights)
+    else:
       return state
-    given = encoder_weights.load(state.variables, self.config.encoder_weights)
     return state.replace(variables=jax.device_put(given, data_parallel.everywhere(self.mesh)))
+
+  def _random_state(self) -> train_step.TrainState:
+    return train_step.init_state(self.network, self.optimizer, self.seeds, self.mesh)
 
   def train(self) -> None:
     """Trains to the end, from the last checkpoint if there is one."""
     config = self.config
-    state = self.initial_state()
     iterator = input_pipeline.make_iterator(
       self.crops,
       batch_size=config.batch_size,
@@ -262,6 +304,8 @@ class _Run:
     saved = checkpoints.Checkpoints(self.workdir, best_metric=BEST_METRIC)
     try:
       done = saved.latest_step or 0
+      # What it began with is not asked for again, and may be gone.
+      state = self._random_state() if done else self.initial_state()
       if done:
         state, _ = saved.restore(done, state, iterator)
         logging.warning("resuming %s at step %d", self.workdir, done)

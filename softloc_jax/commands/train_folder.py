@@ -7,7 +7,7 @@ import os
 import pathlib
 from typing import Any
 
-from softloc_jax import recipes, train
+from softloc_jax import pretrained, recipes, train
 from softloc_jax.data import folder as folder_lib
 from softloc_jax.data import signal_files
 from softloc_jax.data.recording import digest
@@ -24,6 +24,8 @@ def train_folder(
   class_map: Mapping[str, str | None] | None = None,
   missing: str = "error",
   sidecar_extension: str | None = None,
+  model: str | None = None,
+  checkpoint: str | os.PathLike | None = None,
   steps: int | None = None,
   softness_ms: float | None = None,
   min_gap_ms: float | None = None,
@@ -44,6 +46,9 @@ def train_folder(
     kind: "audio" or "sensor"; None goes by the files.
     classes: labels that may occur; None takes those found.
     class_map, missing, sidecar_extension: which labels recordings have, see `data.folder.load`.
+    model: a network that comes with the package, to train further; of its classes those that occur here are
+      taken over, by name.
+    checkpoint: workdir of a training, likewise.
     steps: of the training; None takes the kind's.
     softness_ms: standard deviation of the times' errors; None takes 50.
     min_gap_ms: least time between two events of a class; None goes by the labels.
@@ -66,6 +71,7 @@ def train_folder(
     raise ValueError(f"seed is {seed}; expected 0 or more")
   if not 0 <= rate_hz < float("inf"):
     raise ValueError(f"rate_hz is {rate_hz}; expected a positive number, or 0 for the kind's")
+  source = _source(model, checkpoint)
   softness_s = (50.0 if softness_ms is None else softness_ms) / 1000
   labels = {"class_map": class_map, "missing": missing, "sidecar_extension": sidecar_extension}
   recordings = folder_lib.load(folder, classes=classes, **labels)
@@ -76,6 +82,8 @@ def train_folder(
       f" which takes counts where only those are known"
     )
   settings = {} if min_gap_ms is None else {"min_gap_s": min_gap_ms / 1000}
+  if source:
+    settings["like"], *_ = train.read_learned(source)
   config = recipes.for_recordings(
     recordings,
     kind=kind or kind_of(folder),
@@ -84,7 +92,7 @@ def train_folder(
     softness_s=softness_s if learn == "times" else 0.0,
     **settings,
   )
-  config.seed = seed
+  config.seed, config.init_from = seed, source
   recipes.set_steps(config, steps)
   config.data.update(
     {"name": "folder", "data_dir": str(folder), "fractions": dict(DEFAULT_FRACTIONS), "seed": 0}
@@ -97,6 +105,16 @@ def train_folder(
   split = folder / folder_lib.SPLIT_FILE
   config.data.digest = digest([recordings], split.read_text("utf-8-sig") if split.exists() else "")
   return train.train_and_evaluate(config.lock(), out)
+
+
+def _source(model: str | None, checkpoint: str | os.PathLike | None) -> str:
+  """What `config.init_from` is for a network to train further; empty for none."""
+  if model is not None and checkpoint is not None:
+    raise ValueError(f"model is {model!r} and checkpoint {checkpoint}; expected only one of them")
+  if model is not None:
+    pretrained.folder(model)  # refuses another name
+    return model
+  return "" if checkpoint is None else str(pathlib.Path(checkpoint).resolve())
 
 
 def check_apart(folder: pathlib.Path, out: pathlib.Path) -> None:

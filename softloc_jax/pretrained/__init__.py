@@ -50,6 +50,11 @@ def folder(name: str) -> pathlib.Path:
   return _FOLDER / name
 
 
+def is_saved(path: str | os.PathLike) -> bool:
+  """Whether a folder is one that `save` wrote."""
+  return (pathlib.Path(path) / _WEIGHTS).is_file()
+
+
 def save(path: str | os.PathLike, trained: Trained, *, half: bool = False) -> None:
   """Writes a network to a folder, without what of its config says where things lay when it was trained.
 

@@ -3,6 +3,7 @@
 python -m experiments.train --config=configs/weak/drums.py:synthetic --workdir=DIR
 """
 
+import pathlib
 import sys
 
 from absl import app, flags, logging
@@ -29,13 +30,23 @@ def main(argv: list[str]) -> None:
 
 
 def parse(argv: list[str]) -> list[str]:
-  """Reads the flags; a key that the config has not is one line of text, too."""
+  """Reads the flags; what is wrong with the config is one line of text, too."""
   try:
-    return app.parse_flags_with_usage(argv)
+    rest = flags.FLAGS(argv)
+    _CONFIG.value.keys()  # only now is it told that there is no such file
+    return rest
+  except flags.Error as error:  # the last line says what a config refused, after where it did
+    sys.exit(str(error).strip().splitlines()[-1].strip())
+  except OSError:  # with two tracebacks
+    known = sorted(map(str, pathlib.Path("configs").glob("*/[a-z]*.py")))
+    given = " ".join(arg for arg in argv[1:] if arg.partition("=")[0] == "--config") or "--config"
+    sys.exit(f"{given}: no such file; expected one of {', '.join(known)}")
   except AttributeError as error:  # as config_flags leaves it
-    key = str(error).strip("\"'")
+    key, *advice = str(error).strip("\"'").replace("\\n", "\n").splitlines()
+    key = key.strip("\"'")
     given = [arg for arg in argv if arg.startswith("--config.") and key in arg.partition("=")[0].split(".")]
-    sys.exit(f"{' '.join(given) or '--config'}: the config has no key '{key}'")
+    message = f"{' '.join(given) or '--config'}: the config has no key {key!r}"
+    sys.exit(". ".join([message, *advice]))
 
 
 if __name__ == "__main__":

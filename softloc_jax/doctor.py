@@ -25,7 +25,9 @@ _FEW_LABELS = 10
 _QUIET = 1e-5
 # A timing is believed where so many labels have a detection, and they scatter so little about the line.
 _MATCHED, _MOST_JITTER_S = 0.75, 0.05
+_FEWEST_LABELS = 8  # of a recording; some shift puts fewer on onsets by chance
 _OFFSET_S, _DRIFT, _COMMON_S = 0.03, 3e-4, 0.05
+_TOLERANCE_S = 0.05  # within which a label lies on an onset
 _SURELY = 4  # standard errors; of many drifts that were tried, the best is never 0
 
 
@@ -51,7 +53,8 @@ class Diagnosis(NamedTuple):
     timings: recording -> how its labels lie beside what was heard; the furthest off first.
     common_offset_s: the median offset of the believable timings, which is the detector's own.
     num_recordings: signals in the folder.
-    counts: class -> labels, a window that was counted being one.
+    counts: class -> events, of counts that are not exact the fewest.
+    at_least: classes of which some count is not exact.
   """
 
   findings: Sequence[Finding]
@@ -59,6 +62,7 @@ class Diagnosis(NamedTuple):
   common_offset_s: float
   num_recordings: int
   counts: Mapping[str, int]
+  at_least: frozenset[str] = frozenset()
 
   @property
   def is_usable(self) -> bool:
@@ -124,12 +128,18 @@ def examine(
   counts = Counter(dict.fromkeys(classes or (), 0))
   for one in recordings:
     counts.update({name: len(times_s) for name, times_s in one.events.items()})
-    counts.update({name: len(windows) for name, windows in one.counted.items()})
+    counts.update({name: sum(own.low for own in windows) for name, windows in one.counted.items()})
+  at_least = frozenset(
+    name
+    for one in recordings
+    for name, windows in one.counted.items()
+    if any(own.high != own.low for own in windows)
+  )
   findings += _check_classes(counts, recordings)
   timings, common_s = _timings(recordings, trained, findings) if timing else ({}, 0.0)
   levels = ("error", "warning", "note")
   findings.sort(key=lambda one: levels.index(one.level))  # stable: in the order they were found
-  return Diagnosis(findings, timings, common_s, len(pairs), dict(sorted(counts.items())))
+  return Diagnosis(findings, timings, common_s, len(pairs), dict(sorted(counts.items())), at_least)
 
 
 def _supervised(
@@ -295,15 +305,15 @@ def _compare_recordings(recordings: Sequence[Recording]) -> list[Finding]:
 
 
 def _check_classes(counts: Mapping[str, int], recordings: Sequence[Recording]) -> list[Finding]:
-  if not any(counts.values()):
+  if not any(one.has_labels for one in recordings):
     return [Finding("error", "", "there is no label at all: nothing could be learned")]
   findings = []
   for name, count in counts.items():
     have = sum(bool(len(one.times_s(name)) or one.counted.get(name)) for one in recordings)
-    if not count:
+    if not have:
       findings.append(Finding("error", "", f"class {name!r} has no label"))
     elif count < _FEW_LABELS:
-      findings.append(Finding("warning", "", f"class {name!r} has {count} labels only, in {have} recordings"))
+      findings.append(Finding("warning", "", f"class {name!r} has {count} events only, in {have} recordings"))
     elif have == 1 < len(recordings):
       findings.append(Finding("warning", "", f"class {name!r} occurs in one recording only"))
   return findings
@@ -353,7 +363,8 @@ def _timings(
     if not len(labels_s):
       continue
     try:
-      timings[one.id] = label_timing.compare(labels_s, *_heard(one, trained))
+      heard = _heard(one, trained)
+      timings[one.id] = label_timing.compare(labels_s, *heard, tolerance_s=_TOLERANCE_S)
     except ValueError as error:  # a recording that the network is not made for
       findings.append(Finding("error", one.id, str(error)))
   good = {id_: one for id_, one in timings.items() if is_believable(one)}
@@ -366,7 +377,9 @@ def _timings(
     findings.append(Finding("warning", "", message))
   for id_, one in good.items():
     off_s = one.offset_s - common_s
-    if abs(off_s) > _OFFSET_S:
+    # Nothing is put right by a shift to where no more labels lie on onsets.
+    in_vain = abs(one.offset_s) > _TOLERANCE_S and one.matched_as_is >= one.matched
+    if abs(off_s) > _OFFSET_S and not in_vain:
       message = (
         f"labels are {abs(1000 * off_s):.0f} ms {'late' if off_s > 0 else 'early'}: put right,"
         f" {100 * one.matched:.0f} % of them lie on an onset, as they are {100 * one.matched_as_is:.0f} %"
@@ -381,7 +394,8 @@ def _timings(
     most_ms = 1000 * _MOST_JITTER_S
     message = (
       f"the labels of {len(timings) - len(good)} of {len(timings)} recordings do not lie on what was heard,"
-      f" or are off at random by more than {most_ms:.0f} ms: their timing was not judged"
+      f" are off at random by more than {most_ms:.0f} ms, or are fewer than {_FEWEST_LABELS}: their timing"
+      f" was not judged"
     )
     findings.append(Finding("note", "", message))
   order = sorted(timings, key=lambda id_: _badness(timings[id_], common_s), reverse=True)
@@ -390,7 +404,9 @@ def _timings(
 
 def is_believable(timing: label_timing.Timing) -> bool:
   """Whether enough labels agree with what was heard for an offset to mean anything."""
-  return timing.matched >= _MATCHED and timing.jitter_s <= _MOST_JITTER_S
+  return (
+    timing.num_labels >= _FEWEST_LABELS and timing.matched >= _MATCHED and timing.jitter_s <= _MOST_JITTER_S
+  )
 
 
 def _badness(timing: label_timing.Timing, common_s: float) -> tuple[bool, float]:
@@ -413,8 +429,10 @@ def _heard(recording: Recording, trained: detector.Detector | None) -> tuple[np.
 
 def as_text(diagnosis: Diagnosis, *, show_all: bool = False) -> str:
   """The diagnosis in lines: counts, findings, and timings of the recordings that stand out, or of all."""
-  labels = ", ".join(f"{count} {name}" for name, count in diagnosis.counts.items()) or "no labels"
-  lines = [f"{diagnosis.num_recordings} recordings: {labels}"]
+  labels = ", ".join(
+    f"{count}{'+' if name in diagnosis.at_least else ''} {name}" for name, count in diagnosis.counts.items()
+  )
+  lines = [f"{diagnosis.num_recordings} recordings: {labels or 'no labels'}"]
   lines += [
     f"{one.level}: {f'{one.where}: ' if one.where else ''}{one.message}" for one in diagnosis.findings
   ]

@@ -199,7 +199,7 @@ def own(
     conditioning = like.data.conditioning
     if like.predict.get("ensemble", False):  # of which every member is trained further
       config.num_replicas, config.predict.ensemble = like.num_replicas, True
-    config.optimizer.learning_rate, config.num_steps, config.eval_every = 1e-3, 600, 200
+    config.optimizer.learning_rate, config.num_steps, config.eval_every = 5e-4, 600, 200
   config.data = ConfigDict({"classes": tuple(classes), "conditioning": conditioning})
   config.loss = ConfigDict({"name": "count_nll", "max_count": 31})
   config.decode.suppression_s, config.decode.window_s = min_gap_s, min_gap_s / 2

@@ -3,7 +3,7 @@
 from click.testing import CliRunner
 import numpy as np
 import pytest
-from small_pulses import pulses, write
+from small_pulses import counted, pulses, write
 import soundfile
 
 from softloc_jax import cli, doctor
@@ -115,6 +115,32 @@ def test_labels_are_examined_as_they_will_be_read(folder):
   assert result.exit_code == 1 and "take1.csv: label 'pulse' is not in class_map (--map)" in result.output
 
 
+def test_counted_windows_are_told_as_events(tmp_path):
+  least = 0
+  for number in range(3):
+    recording = counted(*pulses(number), spread=number)
+    least += sum(window.low for window in recording.counted["pulse"])
+    write(tmp_path, recording)
+  found = doctor.examine(tmp_path)
+  assert found.counts == {"pulse": least} and least > 50 and found.at_least == {"pulse"}
+  assert not messages(found, "warning") and found.is_usable
+  assert doctor.as_text(found).startswith(f"3 recordings: {found.counts['pulse']}+ pulse\n")
+  for number in range(3):
+    (tmp_path / f"take{number}.csv").write_text("start,end,label,count\n,,pulse,0\n0,10,hit,4\n")
+  found = doctor.examine(tmp_path)
+  assert found.counts == {"hit": 12, "pulse": 0} and not found.at_least and found.is_usable
+  assert ": class 'pulse' has 0 events only, in 3 recordings" in messages(found, "warning")
+
+
+def test_a_few_labels_prove_no_offset(folder):
+  """Some shift puts one or two of them on onsets by chance."""
+  for number in range(5):
+    (folder / f"take{number}.csv").write_text("time,label\n3.25,pulse\n20.4,pulse\n")
+  found = doctor.examine(folder)
+  assert not any("late" in one or "early" in one or "drift" in one for one in messages(found, "warning"))
+  assert any("fewer than 8: their timing was not judged" in one for one in messages(found, "note"))
+
+
 def test_a_rule_for_a_class_that_the_recording_has_no_label_of(folder):
   (folder / "take1.csv").write_text("time,label\n5.0,rare\n")
   (folder / "supervision.csv").write_text(
@@ -160,7 +186,7 @@ def test_warnings_do_not_make_it_unusable(folder):
   (folder / "copy.csv").write_text((folder / "take0.csv").read_text())
   found = doctor.examine(folder)
   text = "\n".join(messages(found, "warning"))
-  for part in ("there twice", "within 10 ms", "class 'rare' has 1 labels", "the same signal as take0"):
+  for part in ("there twice", "within 10 ms", "class 'rare' has 1 events", "the same signal as take0"):
     assert part in text
   assert found.is_usable
 

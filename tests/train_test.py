@@ -267,3 +267,19 @@ def test_unknown_config_key_on_the_command_line(tmp_path):
   done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
   assert done.returncode == 1 and "Traceback" not in done.stderr
   assert "--config.optimizer.momentum=0.9: the config has no key 'momentum'" in done.stderr
+
+
+@pytest.mark.parametrize(
+  ("config", "message"),
+  [
+    (
+      "configs/weak/drum.py",
+      "--config=configs/weak/drum.py: no such file; expected one of configs/misaligned/",
+    ),
+    ("configs/weak/drums.py:bells", "ValueError: config argument 'bells': expected a variant (synthetic, "),
+  ],
+)
+def test_a_mistyped_config_is_one_line(tmp_path, config, message):
+  command = [sys.executable, "-m", "experiments.train", f"--config={config}", f"--workdir={tmp_path}"]
+  done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+  assert done.returncode == 1 and done.stderr.startswith(message) and done.stderr.count("\n") == 1

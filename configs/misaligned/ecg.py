@@ -1,7 +1,7 @@
 """Heart beats from misaligned labels: SoftLoc and what it is compared with, on MIT-BIH (after S section 4).
 
-Every training beat is moved once by N(0, noise^2); held-out beats stay where they are. The four
-losses of S Tables 1 and 2 share everything else.
+Every beat of training and validation is moved once by N(0, noise^2); those that are tested stay where they
+are. The losses share everything else.
 
   python -m experiments.train \\
     --config=configs/misaligned/ecg.py:softloc,noise_ms=100,data_dir=PATH/mitdb --workdir=DIR

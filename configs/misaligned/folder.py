@@ -19,7 +19,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Config of `LOSS,kind=audio|sensor,data_dir=...,classes=A+B,softness_ms=...` and the weak one's keys."""
   shared = {"data_dir": "", "classes": "event", "rate_hz": 0.0, "channels": 1, "min_gap_s": 0.05, "seed": 0}
   args = common.parse_arg(
-    arg, variants=recipes.MISALIGNED_LOSSES, kind="audio", softness_ms=100.0, num_replicas=1, **shared
+    arg, variants=recipes.MISALIGNED_LOSSES, kind="audio", softness_ms=50.0, num_replicas=1, **shared
   )
   keys = ",".join(f"{key}={args[key]}" for key in (*shared, "num_replicas"))
   config = folder.get_config(f"{args.kind},{keys}").unlock()

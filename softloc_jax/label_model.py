@@ -6,8 +6,11 @@ spread of its probability in time. Besides, labels without any detection come at
 events keep their order. Everything is estimated from the labels themselves, by expectation and maximisation:
 the noise, the offset of each recording (drawn to that of all, as far as it has few labels), the rate, and
 `a`, which is the reliability curve of whatever made the detections. Sums over all the ways to pair labels
-with detections are exact (a forward recursion; its gradient is the probability of each pair), so one
-detection never stands for two labels.
+with detections are exact (`label_pairing`), so one detection never stands for two labels.
+
+Where noise is as large as the time between events, labels change their order, which the model takes for
+labels that are extra and others that are missing: the noise comes out too small, and pairs are guesses
+(`is_crowded`).
 """
 
 from __future__ import annotations
@@ -16,39 +19,17 @@ from collections.abc import Sequence
 import functools
 from typing import NamedTuple
 
-import jax
-from jax import Array
-import jax.numpy as jnp
 import numpy as np
 
-_NEVER = -1e30  # a log-probability that stays finite in gradients
+from softloc_jax import label_pairing, label_timing
+from softloc_jax.label_pairing import Layout, Track
+
+_FEWEST = 8  # labels that an offset is searched with
 _REACH = 5.0  # pairs further apart than this many standard deviations of the noise are not considered
+_LEAST_CROWDED, _CROWDED = 0.25, 0.4  # noise in gaps between events, and that plus the share of stray labels
 _SHARPEST_S = 1e-3
 _DETECTIONS_IN_A_BIN = 20
 _PRIOR_VARIANCE = 0.25  # of the squared scale of spreads
-
-
-class Track(NamedTuple):
-  """One class of one recording.
-
-  Attributes:
-    labels_s: sorted label times in seconds, `[N]`.
-    detections_s: sorted detected times in seconds, `[M]`.
-    confidence: of each detection, between 0 and 1, `[M]`.
-    spread_s: how much further the probability of each detection reaches in time than that of the sharpest,
-      `[M]`: the root of the difference of their variances. The sharpest are taken to be exact.
-    duration_s: length of the recording.
-    recording: number of the recording, for offsets of their own.
-    kind: number of the class, likewise.
-  """
-
-  labels_s: np.ndarray
-  detections_s: np.ndarray
-  confidence: np.ndarray
-  spread_s: np.ndarray
-  duration_s: float
-  recording: int = 0
-  kind: int = 0
 
 
 class LabelModel(NamedTuple):
@@ -120,7 +101,8 @@ def fit(
     noise_s: where the estimate of the noise begins. Labels and detections further apart than five times
       this are never paired, so better too large than too small.
     common_offset: whether all recordings have the same offset.
-    num_iterations: at most.
+    num_iterations: at most, from each of two beginnings: no offsets, and those that put most labels of a
+      recording on detections. Of the models that they lead to, the one that explains more is taken.
 
   Returns:
     The model.
@@ -145,22 +127,48 @@ def fit(
   if not num_labels or not len(confidence):
     raise ValueError(f"{num_labels} labels and {len(confidence)} detections; expected both")
   duration_s = sum(one.duration_s for one in tracks)
-  layout = _lay_out(tracks, _REACH * noise_s)
-  model = LabelModel(
+  heard_s = _heard_offsets(tracks, _REACH * noise_s, common_offset)
+  layout = label_pairing.lay_out(tracks, _REACH * noise_s + np.abs(heard_s).max())
+  start = LabelModel(
     noise_s=noise_s,
     spread_scale=0.0,
-    offset_s=np.zeros(1 + max(one.recording for one in tracks)),
+    offset_s=np.zeros_like(heard_s),
     kind_offset_s=np.zeros(1 + max(one.kind for one in tracks)),
     stray_hz=0.1 * num_labels / duration_s,
     knots=np.array([0.0, 1.0]),
     reliability=np.array([0.02, 0.9]),
   )
-  for _ in range(num_iterations):
-    before = model
-    model = _maximize(before, layout, _pair_probabilities(before, layout), duration_s, common_offset)
-    if abs(model.noise_s - before.noise_s) < 1e-4 * before.noise_s:
-      break
-  return model
+
+  def improve(model: LabelModel) -> LabelModel:
+    for _ in range(num_iterations):
+      before = model
+      model = _maximize(before, layout, _pair_probabilities(before, layout), duration_s, common_offset)
+      if abs(model.noise_s - before.noise_s) < 1e-4 * before.noise_s:
+        break
+    return model
+
+  model = improve(start)
+  if np.abs(model.offset_s - heard_s).max() < model.noise_s:
+    return model
+  # Labels that are late by about a gap between events lie on the wrong ones: there are several maxima.
+  other = improve(start._replace(offset_s=heard_s))
+  return max(model, other, key=lambda one: label_pairing.log_weight(layout, *_weights(one, layout)))
+
+
+def is_crowded(model: LabelModel, tracks: Sequence[Track]) -> bool:
+  """Whether labels are off by so much of the time between events that noise and pairs are not to be believed.
+
+  On simulated labels the noise is within a tenth of the true one where this is False.
+  """
+  gaps_s = np.concatenate(
+    [np.zeros(0), *(np.diff(one.detections_s[one.confidence >= 0.5]) for one in tracks)]
+  )
+  num_labels = sum(len(one.labels_s) for one in tracks)
+  if not len(gaps_s) or not num_labels:
+    return False
+  share = model.noise_s / max(float(np.median(gaps_s)), 1e-9)
+  stray = model.stray_hz * sum(one.duration_s for one in tracks) / num_labels
+  return share > _LEAST_CROWDED and share + stray > _CROWDED
 
 
 def pair(model: LabelModel, tracks: Sequence[Track]) -> list[Pairing]:
@@ -173,7 +181,7 @@ def pair(model: LabelModel, tracks: Sequence[Track]) -> list[Pairing]:
     _check(track)
   furthest_s = np.abs(model.offset_s).max() + np.abs(model.kind_offset_s).max()
   broadest_s = model.spread_scale * max((one.spread_s.max(initial=0.0) for one in tracks), default=0.0)
-  layout = _lay_out(tracks, _REACH * np.hypot(model.noise_s, broadest_s) + furthest_s)
+  layout = label_pairing.lay_out(tracks, _REACH * np.hypot(model.noise_s, broadest_s) + furthest_s)
   chance, choice = (_pair_probabilities(model, layout, best=best) for best in (False, True))
   detection = np.where(choice.sum(1) > 0.5, layout.first + choice.argmax(1), -1)
   result, label, detected = [], 0, 0
@@ -184,28 +192,6 @@ def pair(model: LabelModel, tracks: Sequence[Track]) -> list[Pairing]:
     result.append(Pairing(numbers, chance[own], layout.first[own] - detected))
     label, detected = own.stop, detected + len(track.detections_s)
   return result
-
-
-class _Layout(NamedTuple):
-  """All tracks one after the other, too far apart for pairs across their borders.
-
-  Attributes:
-    first: the first detection near each label, `[N]`.
-    near: whether detection `first[i] + k` is, `[N, W]`.
-    lag_s: how much later the label is, `[N, W]`.
-    spread_s: of the detection, `[N, W]`.
-    recording: of each label, `[N]`.
-    kind: of each label, `[N]`.
-    confidence: of each detection, `[M]`.
-  """
-
-  first: np.ndarray
-  near: np.ndarray
-  lag_s: np.ndarray
-  spread_s: np.ndarray
-  recording: np.ndarray
-  kind: np.ndarray
-  confidence: np.ndarray
 
 
 def _check(track: Track) -> None:
@@ -223,48 +209,46 @@ def _check(track: Track) -> None:
     )
 
 
-def _lay_out(tracks: Sequence[Track], reach_s: float) -> _Layout:
-  """Tracks with all pairs no further apart than the reach."""
-  lengths_s = [
-    max(one.duration_s, *one.labels_s[-1:], *one.detections_s[-1:], 0.0) + 2 * reach_s + 1 for one in tracks
-  ]
-  starts_s = np.cumsum([0.0, *lengths_s[:-1]])
-  labels_s, detections_s = (
-    np.concatenate([getattr(one, name) + start for one, start in zip(tracks, starts_s, strict=True)])
-    for name in ("labels_s", "detections_s")
-  )
-  first = np.searchsorted(detections_s, labels_s - reach_s, side="left")
-  stop = np.searchsorted(detections_s, labels_s + reach_s, side="right")
-  width = 1 << int(max((stop - first).max(initial=1), 1) - 1).bit_length()  # few widths, few programs
-  near = first[:, None] + np.arange(width) < stop[:, None]
-  index = np.minimum(first[:, None] + np.arange(width), len(detections_s))
-  lag_s = labels_s[:, None] - np.append(detections_s, 0.0)[index]
-  spread_s = np.concatenate([*(one.spread_s for one in tracks), np.zeros(1)])[index]
-  num_labels = [len(one.labels_s) for one in tracks]
-  return _Layout(
-    first=first,
-    near=near,
-    lag_s=np.where(near, lag_s, 0.0),
-    spread_s=np.where(near, spread_s, 0.0),
-    recording=np.repeat([one.recording for one in tracks], num_labels),
-    kind=np.repeat([one.kind for one in tracks], num_labels),
-    confidence=np.concatenate([one.confidence for one in tracks]),
-  )
+def _heard_offsets(tracks: Sequence[Track], reach_s: float, common_offset: bool) -> np.ndarray:
+  """How late the labels of each recording are, by the shift that puts most of them on detections, `[R]`.
+
+  0 for recordings of few labels, which some shift fits by chance.
+  """
+  offsets_s = np.zeros(1 + max(one.recording for one in tracks))
+  groups = [np.arange(len(offsets_s))] if common_offset else np.arange(len(offsets_s))[:, None]
+  for group in groups:
+    own = [one for one in tracks if one.recording in group]
+    # One track after the other, so that no label is taken for one of another class.
+    ends_s = [max(one.duration_s, *one.labels_s[-1:], *one.detections_s[-1:], 0.0) for one in own]
+    starts_s = np.cumsum([0.0, *(end_s + 2 * reach_s for end_s in ends_s)])[:-1]
+    labels_s, detections_s = (
+      np.concatenate([getattr(one, name) + start_s for one, start_s in zip(own, starts_s, strict=True)])
+      for name in ("labels_s", "detections_s")
+    )
+    if min(len(labels_s), len(detections_s)) < _FEWEST:
+      continue
+    confidence = np.concatenate([one.confidence for one in own])
+    found = label_timing.compare(labels_s, detections_s, confidence, max_offset_s=reach_s, max_drift=0.0)
+    offsets_s[group] = np.nan_to_num(found.offset_s)
+  return offsets_s
 
 
 def _maximize(
-  before: LabelModel, layout: _Layout, chance: np.ndarray, duration_s: float, common_offset: bool
+  before: LabelModel, layout: Layout, chance: np.ndarray, duration_s: float, common_offset: bool
 ) -> LabelModel:
   """The model that explains the pairs best, each as far as it is probable."""
   shrunk = functools.partial(_shrunk_means, chance, noise_s=before.noise_s)
   kind_offset_s = before.kind_offset_s[layout.kind][:, None]
-  offset_s = shrunk(layout.lag_s - kind_offset_s, layout.recording, before.offset_s, equal=common_offset)
+  lag_s = layout.lag_s - kind_offset_s
+  offset_s, variance = shrunk(lag_s, layout.recording, before.offset_s, equal=common_offset)
   error_s = layout.lag_s - offset_s[layout.recording][:, None]
-  kind_offset_s = shrunk(error_s, layout.kind, before.kind_offset_s, equal=False)
-  if len(kind_offset_s) == 1:
-    kind_offset_s = np.zeros(1)  # it is part of the other
+  doubt = variance[layout.recording]
+  kind_offset_s = np.zeros(1)  # of a single kind it is part of the other
+  if len(before.kind_offset_s) > 1:
+    kind_offset_s, variance = shrunk(error_s, layout.kind, before.kind_offset_s, equal=False)
+    doubt = doubt + variance[layout.kind]
   error_s = error_s - kind_offset_s[layout.kind][:, None]
-  noise_s, spread_scale = _errors(chance, error_s, layout.spread_s)
+  noise_s, spread_scale = _errors(chance, np.square(error_s) + doubt[:, None], layout.spread_s)
   labelled = Pairing(layout.first, chance, layout.first).labelled(len(layout.confidence))
   knots, reliability = _reliability(layout.confidence, labelled)
   num_stray = max(len(chance) - chance.sum(), 0.0)
@@ -279,13 +263,13 @@ def _maximize(
   )
 
 
-def _errors(chance: np.ndarray, error_s: np.ndarray, spread_s: np.ndarray) -> tuple[float, float]:
+def _errors(chance: np.ndarray, squared: np.ndarray, spread_s: np.ndarray) -> tuple[float, float]:
   """The noise of labels and the scale of spreads that add up to the squared errors, by least squares.
 
   Few labels say little about the scale. Probability that is true to its word reaches as far as the errors do,
   so the prior expectation of its square is 1.
   """
-  x, y = np.square(spread_s), np.square(error_s)
+  x, y = np.square(spread_s), squared
   total = max(chance.sum(), 1e-9)
   x_mean, y_mean = (chance * x).sum() / total, (chance * y).sum() / total
   covariance = (chance * (x - x_mean) * (y - y_mean)).sum() / total
@@ -308,19 +292,22 @@ def _shrunk_means(
   *,
   noise_s: float,
   equal: bool,
-) -> np.ndarray:
-  """Mean lag of each group, drawn to that of all by how little they differ and how few labels it has."""
+) -> tuple[np.ndarray, np.ndarray]:
+  """Mean lag of each group, drawn to that of all by how little they differ and how few labels it has.
+
+  And its variance: of a few labels the mean is near them by itself, which is no reason to call them exact.
+  """
   num_groups = len(before_s)
   mass = np.bincount(group, chance.sum(1), num_groups)
   own_s = np.bincount(group, (chance * lag_s).sum(1), num_groups) / np.maximum(mass, 1e-9)
   mean_s = mass @ own_s / max(mass.sum(), 1e-9)
   known = mass >= 1
   if equal or known.sum() < 2:
-    return np.full(num_groups, mean_s)
+    return np.full(num_groups, mean_s), np.full(num_groups, noise_s**2 / max(mass.sum(), 1e-9))
   error = noise_s**2 / np.maximum(mass, 1e-9)
   # Variance between groups: what is left of their spread without the errors of their means (moments).
   between = max(float(np.mean(np.square(own_s - mean_s)[known] - error[known])), _SHARPEST_S**2)
-  return (own_s * between + mean_s * error) / (between + error)
+  return (own_s * between + mean_s * error) / (between + error), between * error / (between + error)
 
 
 def _reliability(confidence: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -337,88 +324,22 @@ def _reliability(confidence: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarr
   return knots, np.clip(isotonic_regression(share, weights=sizes).x, 0.002, 0.998)
 
 
-def _pair_probabilities(model: LabelModel, layout: _Layout, *, best: bool = False) -> np.ndarray:
+def _pair_probabilities(model: LabelModel, layout: Layout, *, best: bool = False) -> np.ndarray:
   """Probability of each near pair, `[N, W]`; of the best pairing alone, 0 or 1."""
   if not len(layout.first):
     return np.zeros(layout.near.shape)
-  rows = _rows(model, layout)
-  return np.asarray(_marginals(rows, best=best), dtype=np.float64)[: len(layout.first)]
+  rows, _ = _weights(model, layout)
+  return label_pairing.probabilities(rows, len(layout.first), best=best)
 
 
-class _Rows(NamedTuple):
-  """What the recursion takes, label by label.
-
-  Attributes:
-    pair: log-probability of a detection's having this label, `[N, W]`.
-    skip: log-probability that detections up to and with a column have none, `[N, W + 1]`; the first is 0.
-    stray: log-density of a label without detection; 0 for rows that are no label, `[N]`.
-    shift: by how many columns the band moved on from the row before, `[N]`.
-  """
-
-  pair: np.ndarray
-  skip: np.ndarray
-  stray: np.ndarray
-  shift: np.ndarray
-
-
-def _rows(model: LabelModel, layout: _Layout) -> _Rows:
-  """Rows of all tracks, filled up to a power of two: few programs to compile."""
-  num_labels, width = layout.near.shape
-  labelled = np.append(model.labelled(layout.confidence), 0.0)
-  chance = labelled[np.minimum(layout.first[:, None] + np.arange(width), len(layout.confidence))]
-  std_s = np.hypot(model.noise_s, model.spread_scale * layout.spread_s)
-  offset_s = model.offset_s[layout.recording] + model.kind_offset_s[layout.kind]
-  z = (layout.lag_s - offset_s[:, None]) / std_s
-  log_density = -0.5 * np.square(z) - np.log(std_s * np.sqrt(2 * np.pi))
-  with np.errstate(divide="ignore"):
-    pair = np.where(layout.near, np.log(chance) + log_density, _NEVER)
-  skip = np.pad(np.cumsum(np.log1p(-chance), axis=1), ((0, 0), (1, 0)))
-  fill = (1 << (num_labels - 1).bit_length()) - num_labels
-  shift = np.minimum(np.diff(layout.first, prepend=layout.first[:1]), width + 1)
-  return _Rows(
-    np.pad(pair, ((0, fill), (0, 0)), constant_values=_NEVER).astype(np.float32),
-    np.pad(skip, ((0, fill), (0, 0)), mode="edge").astype(np.float32),
-    np.pad(np.full(num_labels, np.log(model.stray_hz)), (0, fill)).astype(np.float32),
-    np.pad(shift, (0, fill)).astype(np.int32),
+def _weights(model: LabelModel, layout: Layout) -> tuple[label_pairing.Rows, np.ndarray]:
+  """What pairs weigh by a model, and the probability that each detection has a label."""
+  labelled = model.labelled(layout.confidence)
+  rows = label_pairing.weigh(
+    layout,
+    labelled=labelled,
+    std_s=np.hypot(model.noise_s, model.spread_scale * layout.spread_s),
+    offset_s=model.offset_s[layout.recording] + model.kind_offset_s[layout.kind],
+    stray_hz=model.stray_hz,
   )
-
-
-@functools.partial(jax.jit, static_argnames="best")
-def _marginals(rows: _Rows, *, best: bool) -> Array:
-  """Gradient of the total log-weight in each pair's: its probability, `[N, W]`."""
-  if best:  # of equal ways one is to be chosen, or the gradient of the maximum would be shared out
-    number, column = (jnp.arange(size, dtype=rows.pair.dtype) % 8 for size in rows.pair.shape)
-    rows = rows._replace(pair=rows.pair - 2e-5 * number[:, None] - 5e-6 * column)
-  return jax.grad(lambda pair: _total_log_weight(rows._replace(pair=pair), best=best))(rows.pair)
-
-
-def _total_log_weight(rows: _Rows, *, best: bool) -> Array:
-  """Log of the sum, or the maximum, over all ways to pair labels with detections.
-
-  Between two pairs, stray labels come first and then detections without a label, so that each way counts
-  once. After row `i`, `through[c]` is the weight of all ways that are done with labels up to `i` and with
-  detections up to column `c` of its band, and `ended[c]` of those that end there in a pair or stray labels
-  after it. Column 0 stands for all before the band.
-  """
-  add, accumulate = (jnp.maximum, jax.lax.cummax) if best else (jnp.logaddexp, jax.lax.cumlogsumexp)
-  width = rows.pair.shape[1]
-  columns = jnp.arange(width + 1)
-
-  def step(carry, row: _Rows):
-    ended, through, norm = carry
-    source = columns + row.shift
-    inside = source <= width
-    # Columns that the row before did not have: their detections have no label so far.
-    beyond = row.skip - row.skip[jnp.maximum(width - row.shift, 0)]
-    through = through[jnp.minimum(source, width)] + jnp.where(inside, 0.0, beyond)
-    ended = jnp.where(inside, ended[jnp.minimum(source, width)], _NEVER)
-    new = add(through[:-1] + row.pair, row.stray + ended[1:])
-    ended = jnp.concatenate([row.stray + through[:1], new])  # all before the band, as if it ended there
-    through = row.skip + accumulate(ended - row.skip)
-    largest = jax.lax.stop_gradient(through.max())
-    return (jnp.maximum(ended - largest, _NEVER), through - largest, norm + largest), None
-
-  first = rows.skip[0]
-  start = (jnp.full(width + 1, _NEVER), first, jnp.zeros((), first.dtype))
-  (_, through, norm), _ = jax.lax.scan(step, start, rows)
-  return through[-1] + norm
+  return rows, labelled

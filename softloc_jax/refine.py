@@ -176,6 +176,11 @@ def refine(
   corrections = correcting.kept(recordings) + correcting.placed(config, held_out, recordings)
   for model in {id(one): one for one in models.values()}.values():
     own = {key: track for key, track in tracks.items() if models[key[1]] is model}
+    if label_model.is_crowded(model, list(own.values())):
+      logging.warning(
+        "labels of %s are off by as much as events are apart: noise and corrections are guesses",
+        listing(sorted({name for _, name in own})),
+      )
     pairings = label_model.pair(model, list(own.values()))
     for ((recording, name), track), pairing in zip(own.items(), pairings, strict=True):
       corrections += correcting.moved(
@@ -280,7 +285,14 @@ def _pilot_softness(
     for key, one in label_tracks.beside_detections(config, held_out, parts[judged], tolerance_s).items()
   }
   models = label_tracks.fit_models(tracks, 2 * guess_s, common_offset=False, shared=config.decode.shared)
-  noise_s = float(np.median([one.noise_s for one in models.values()] or [guess_s]))
+  crowded = {
+    name
+    for name, model in models.items()
+    if label_model.is_crowded(model, [track for (_, own), track in tracks.items() if own == name])
+  }
+  # Noise that came out too small is no better than the guess.
+  noises_s = [max(one.noise_s, guess_s) if name in crowded else one.noise_s for name, one in models.items()]
+  noise_s = float(np.median(noises_s or [guess_s]))
   # No sharper than a frame: the labels are rounded to frames.
   softness_s = round(max(noise_s, 1 / held_out.network.extractor.frame_rate_hz), 3)
   logging.info("labels are off by %.0f ms (standard deviation)", 1000 * noise_s)

@@ -16,7 +16,7 @@ PACKAGE = REPO / "softloc_jax"
 PURE = {
   *("events", "poisson_binomial", "contour", "smoothing", "losses"),
   *("noise", "decode", "thresholds", "matching", "hilbert"),
-  *("label_model", "label_timing", "calibration"),
+  *("label_model", "label_pairing", "label_timing", "calibration"),
 }
 # Imported inside the functions that use them, all over the package: they are slow to load, or optional.
 LAZY = {

@@ -209,3 +209,61 @@ def test_nothing_to_learn_from_is_refused():
     label_model.fit([make_track([1.0], [])], noise_s=0.1)
   with pytest.raises(ValueError, match="noise_s is 0"):
     label_model.fit([make_track([1.0], [1.0])], noise_s=0)
+
+
+@pytest.mark.parametrize("start_s", [0.1, 0.2, 0.4])
+def test_a_recording_that_is_late_by_a_gap_between_events(start_s):
+  """Its labels lie on their neighbours' events, where expectation and maximisation alone stay."""
+  rng = np.random.default_rng(4)
+  offsets_s = np.array([0, 0, 0, 0.409, -0.35])
+  tracks = []
+  for recording, offset_s in enumerate(offsets_s):
+    events_s = 1 + np.cumsum(rng.uniform(0.3, 1.0, 100))
+    labels_s = np.sort(events_s + offset_s + rng.normal(0, 0.02, 100))
+    tracks.append(make_track(labels_s, events_s, rng.beta(20, 1.2, 100), recording=recording))
+  model = label_model.fit(tracks, noise_s=start_s)
+  np.testing.assert_allclose(model.offset_s, offsets_s, atol=0.01)
+  assert model.noise_s == pytest.approx(0.02, abs=0.005) and model.stray_hz < 0.02
+  for pairing in label_model.pair(model, tracks):
+    assert (pairing.detection == np.arange(100)).mean() > 0.95
+  common = [one._replace(labels_s=one.labels_s + 0.4 - offsets_s[one.recording]) for one in tracks]
+  model = label_model.fit(common, noise_s=start_s, common_offset=True)
+  np.testing.assert_allclose(model.offset_s, 0.4, atol=0.01)
+
+
+def few_labels(rng, num_labels, offset_s, recording=0):
+  events_s = 5 + np.cumsum(rng.uniform(3, 5, num_labels))
+  labels_s = events_s + offset_s + rng.normal(0, 0.1, num_labels)
+  return make_track(labels_s, events_s, np.full(num_labels, 0.95), recording=recording)
+
+
+@pytest.mark.parametrize("num_labels", [2, 4, 6])
+def test_noise_of_a_few_labels_is_the_unbiased_variance(num_labels):
+  for seed in range(5):
+    track = few_labels(np.random.default_rng(seed), num_labels, 0.1)
+    expected = np.var(track.labels_s - track.detections_s, ddof=1)
+    assert label_model.fit([track], noise_s=0.4).noise_s ** 2 == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(("num_labels", "apart_s"), [(2, 0.3), (3, 0.0)])
+def test_a_few_labels_of_each_recording_do_not_make_the_noise_small(num_labels, apart_s):
+  squares = []
+  for seed in range(12):
+    rng = np.random.default_rng(seed)
+    offsets_s = rng.normal(0, apart_s, 20)
+    tracks = [few_labels(rng, num_labels, offset_s, number) for number, offset_s in enumerate(offsets_s)]
+    squares.append(label_model.fit(tracks, noise_s=0.4).noise_s ** 2)
+  assert np.sqrt(np.mean(squares)) == pytest.approx(0.1, rel=0.12)
+
+
+@pytest.mark.parametrize(
+  ("gap_s", "noise_s", "crowded"),
+  [((0.3, 1.0), 0.05, False), ((0.3, 1.0), 0.2, False), ((0.1, 0.2), 0.1, True), ((0.15, 0.4), 0.2, True)],
+)
+def test_noise_as_large_as_the_gaps_is_told(gap_s, noise_s, crowded):
+  rng = np.random.default_rng(2)
+  events_s = 1 + np.cumsum(rng.uniform(*gap_s, 400))
+  track = make_track(np.sort(events_s + rng.normal(0, noise_s, 400)), events_s, rng.beta(20, 1.2, 400))
+  model = label_model.fit([track], noise_s=2 * noise_s)
+  assert label_model.is_crowded(model, [track]) == crowded
+  assert crowded or model.noise_s == pytest.approx(noise_s, rel=0.1)

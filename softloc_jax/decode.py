@@ -279,7 +279,10 @@ def one_each(probs, *, window: float = 0.0, threshold=0.5) -> Detections | list[
     if not len(p):
       return Detections(np.zeros(0), np.zeros(0))
     mass = np.convolve(np.pad(p, half), np.ones(2 * half + 1), mode="valid")
-    centre = int(np.argmax(mass))
+    first = int(np.argmax(mass))
+    # Of equal ones next to each other the middle: the first would be early.
+    lower = np.flatnonzero(mass[first:] < mass[first])
+    centre = first + (int(lower[0]) - 1 if len(lower) else len(mass) - first - 1) // 2
     around = np.pad(p, half)[centre + offsets + half]
     moved = around @ offsets / mass[centre] if mass[centre] > 0 else 0.0
     return Detections(np.array([centre + moved]), np.array([min(mass[centre], 1.0)]))

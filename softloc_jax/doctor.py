@@ -28,6 +28,7 @@ _MATCHED, _MOST_JITTER_S = 0.75, 0.05
 _FEWEST_LABELS = 8  # of a recording; some shift puts fewer on onsets by chance
 _OFFSET_S, _DRIFT, _COMMON_S = 0.03, 3e-4, 0.05
 _TOLERANCE_S = 0.05  # within which a label lies on an onset
+_FEWEST_OF_A_DRIFT = 20  # labels on onsets
 _SURELY = 4  # standard errors; of many drifts that were tried, the best is never 0
 
 
@@ -385,7 +386,8 @@ def _timings(
         f" {100 * one.matched:.0f} % of them lie on an onset, as they are {100 * one.matched_as_is:.0f} %"
       )
       findings.append(Finding("warning", id_, message))
-    if abs(one.drift) > max(_DRIFT, _SURELY * one.drift_error):
+    enough = one.matched * one.num_labels >= _FEWEST_OF_A_DRIFT
+    if enough and abs(one.drift) > max(_DRIFT, _SURELY * one.drift_error):
       message = (
         f"labels drift by {100 * one.drift:+.2f} %: their clock runs {'fast' if one.drift > 0 else 'slow'}"
       )
@@ -449,9 +451,10 @@ def as_text(diagnosis: Diagnosis, *, show_all: bool = False) -> str:
     for id_, one in shown.items():
       off_ms = 1000 * (one.offset_s - diagnosis.common_offset_s)
       doubt = "" if is_believable(one) else "  (not believable)"
+      jitter = f"{1000 * min(one.jitter_s, _TOLERANCE_S):3.0f} ms{'+' if np.isinf(one.jitter_s) else ''}"
       lines.append(
         f"  {id_:{width}s}  offset {off_ms:+5.0f} ms  drift {100 * one.drift:+.3f} %  jitter"
-        f" {1000 * one.jitter_s:3.0f} ms  on an onset {100 * one.matched:3.0f} %{doubt}"
+        f" {jitter}  on an onset {100 * one.matched:3.0f} %{doubt}"
       )
   lines.append("usable" if diagnosis.is_usable else "not usable: see the errors")
   return "\n".join(lines)

@@ -20,11 +20,13 @@ class Timing(NamedTuple):
   Attributes:
     offset_s: how much later labels are than detections, in the middle of the recording.
     drift: how much faster the labels' clock runs, as a fraction: .001 is a tenth of a second in 100 s.
-    jitter_s: robust standard deviation of labels about that line.
+    jitter_s: robust standard deviation of labels about that line; infinite if it is more than the tolerance,
+      as only lags near the line are looked at.
     matched: share of the labels that then have a detection within the tolerance.
     matched_as_is: the same without any correction.
     num_labels: how many labels there are.
-    drift_error: standard error of the drift, from jitter, number and spread of the labels.
+    drift_error: standard error of the drift, from jitter, number and spread of the labels; infinite where
+      the jitter is.
   """
 
   offset_s: float
@@ -167,6 +169,7 @@ def _fit_line(lag_s, place_s, offset_s: float, drift: float, max_drift: float, t
   NaN where no lag is near.
   """
   jitter_s = tolerance_s
+  num_fitted = 1
   for _ in range(10):
     rest_s = lag_s - offset_s - drift * place_s
     near = np.abs(rest_s) <= max(min(3 * jitter_s, 2 * tolerance_s), 0.02)
@@ -175,13 +178,16 @@ def _fit_line(lag_s, place_s, offset_s: float, drift: float, max_drift: float, t
     if near.sum() < 3:
       break
     if max_drift and near.sum() >= _FEWEST and np.ptp(place_s[near]) > 10:
+      num_fitted = 2
       slope, start_s = np.polyfit(place_s[near], rest_s[near], 1)
       drift, offset_s = float(np.clip(drift + slope, -max_drift, max_drift)), offset_s + float(start_s)
     else:
       offset_s += float(np.median(rest_s[near]))
     rest_s = (lag_s - offset_s - drift * place_s)[near]
-    jitter_s = max(float(1.4826 * np.median(np.abs(rest_s - np.median(rest_s)))), 1e-4)
-  return offset_s, drift, jitter_s
+    freedom = len(rest_s) / (len(rest_s) - num_fitted)
+    scatter_s = 1.4826 * np.median(np.abs(rest_s - np.median(rest_s)))
+    jitter_s = max(float(scatter_s * np.sqrt(freedom)), 1e-4)
+  return offset_s, drift, jitter_s if jitter_s <= tolerance_s else np.inf
 
 
 def _matched(labels_s: np.ndarray, detections_s: np.ndarray, tolerance_s: float) -> float:

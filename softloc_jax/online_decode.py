@@ -2,7 +2,8 @@
 
 Frames that are still to come may hold anything. An event is certain once no such frame could change it,
 however probable: then what is found piece by piece is what `decode` finds in the whole. Where two centres of
-mass are equal to the last bit, and too close for both, either may be taken.
+mass are equal to the last bit, and too close for both, either may be taken; and `Threshold` does not wait for
+the end of one value that stays for more than ten times the suppression.
 """
 
 from __future__ import annotations
@@ -143,6 +144,14 @@ class Threshold:
     return [(one.position, one.confidence) for one in self._suppressor.settle(new, unseen)]
 
 
+class _Plateau(NamedTuple):
+  """Equal heights after a rise: an event lies in their middle, if they fall in the end."""
+
+  start: int
+  height: float
+  confidence: float
+
+
 class Mass:
   """`decode.mass_pick` of a stream, with the same arguments, of one class."""
 
@@ -156,6 +165,7 @@ class Mass:
     # One frame beyond the beginning, so that the first can be a maximum, and what it is smoothed with.
     self._values = np.zeros(self._half + 1)
     self._first = -1  # frame of the first smoothed value, `half` after that of the first value
+    self._plateau: _Plateau | None = None  # one that is too long to be kept
 
   @property
   def size(self) -> int:
@@ -170,18 +180,40 @@ class Mass:
     if len(self._values) <= 2 * self._half:
       return []
     smooth = np.convolve(self._values, self._triangle, mode="valid")
-    new = [self._candidate(int(at), smooth[at]) for at in signal.find_peaks(smooth, height=self._height)[0]]
+    new = self._end_of_plateau(smooth)
+    new += [self._candidate(int(at), smooth[at]) for at in signal.find_peaks(smooth, height=self._height)[0]]
     # A maximum may still appear at the end: at its last value, or in the middle of several equal ones.
     differs = np.flatnonzero(smooth != smooth[-1])
     begins = int(differs[-1]) + 1 if len(differs) else 0
-    if smooth[-1] < self._height or len(smooth) - begins > _MOST_REACHES * (self._reach + 1):
+    if smooth[-1] < self._height:
       begins = len(smooth) - 1
-    unseen = np.inf if last else self._first + begins
+    elif len(smooth) - begins > _MOST_REACHES * (self._reach + 1):
+      middle = (begins + len(smooth)) // 2
+      if begins and smooth[begins - 1] < smooth[-1]:
+        confidence = self._candidate(middle, smooth[-1]).confidence
+        self._plateau = _Plateau(self._first + begins, float(smooth[-1]), confidence)
+      begins = len(smooth) - 1
+    unseen = self._first + begins if self._plateau is None else self._plateau.start
+    unseen = np.inf if last else unseen
     # The value before the open ones stays: it tells whether they rise.
     keep = max(begins - 1, 0)
     self._values, self._first = self._values[keep:], self._first + keep
     found = self._suppressor.settle(new, unseen)
     return [(one.position, one.confidence) for one in found if one.confidence >= self._least]
+
+  def _end_of_plateau(self, smooth: np.ndarray) -> list[_Candidate]:
+    """The event of a plateau that falls now; one that rises has none."""
+    if self._plateau is None:
+      return []
+    differs = np.flatnonzero(smooth != self._plateau.height)
+    if not len(differs):
+      return []
+    start, height, confidence = self._plateau
+    self._plateau = None
+    if smooth[differs[0]] > height:
+      return []
+    middle = (start + self._first + int(differs[0]) - 1) // 2
+    return [_Candidate((-height, -middle), middle, float(middle), confidence)]
 
   def _candidate(self, at: int, height: float) -> _Candidate:
     around, centre = self._values[at : at + len(self._offsets)], self._first + at

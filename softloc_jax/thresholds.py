@@ -51,7 +51,8 @@ def window_counts(positions, *, window: float, duration: float) -> np.ndarray:
     raise ValueError(f"event at {positions[outside][0]:g} lies outside the recording (0 to {duration:g})")
   # 1e-9: a duration of 3.0000000001 windows is three of them and a rounding error
   num_windows = max(int(np.ceil(duration / window - 1e-9)), 1)
-  index = np.minimum((positions / window).astype(np.int64), num_windows - 1)
+  # By the borders themselves: a quotient may be rounded to the other side of one.
+  index = np.searchsorted(window * np.arange(num_windows), positions, side="right") - 1
   return np.bincount(index, minlength=num_windows)
 
 

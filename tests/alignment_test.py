@@ -49,10 +49,11 @@ def test_exact_to_the_millisecond_without_noise():
     assert found == pytest.approx(offset_s, abs=1e-3)
 
 
-def test_the_largest_offset_is_a_limit():
+def test_beyond_the_largest_offset_there_is_none():
   times_s = np.arange(1.0, 30.0)
-  found = alignment.constant_offset([times_s], [times_s - 0.15], softness_s=0.02, max_offset_s=0.1)
-  assert found == pytest.approx(0.1, abs=1e-9)
+  for largest_s, expected_s in ((0.2, 0.15), (0.1, 0.0)):
+    found = alignment.constant_offset([times_s], [times_s - 0.15], softness_s=0.02, max_offset_s=largest_s)
+    assert found == pytest.approx(expected_s, abs=1e-9)
 
 
 def test_order_does_not_matter():
@@ -84,3 +85,9 @@ def test_nothing_to_compare_gives_no_offset(labels, estimates):
 def test_bad_input_is_refused(labels, settings, message):
   with pytest.raises(ValueError, match=message):
     alignment.constant_offset(labels, [np.ones(1)], **{"softness_s": 0.05, "max_offset_s": 0.2} | settings)
+
+
+def test_the_border_of_what_is_searched_is_no_offset():
+  settings = {"softness_s": 0.05, "max_offset_s": 0.3}
+  assert alignment.constant_offset([np.array([1.0])], [np.array([1.5])], **settings) == 0.0
+  assert alignment.constant_offset([np.array([1.0])], [np.array([1.29])], **settings) == -0.29

@@ -247,7 +247,7 @@ def test_one_each_by_mass():
 
 def test_one_each_of_nothing_and_of_zeros():
   assert len(decode.one_each(np.zeros(0)).frames) == 0
-  assert decode.one_each(np.zeros(3), window=1).frames.tolist() == [0.0]
+  assert decode.one_each(np.zeros(3), window=1).frames.tolist() == [1.0]
   with pytest.raises(ValueError, match="window is -1"):
     decode.one_each(np.zeros(3), window=-1)
   with pytest.raises(ValueError, match="expected probabilities in \\[0, 1\\], not logits"):
@@ -329,3 +329,9 @@ def test_empty_and_silent_input_has_no_events():
 def test_bad_input_is_refused(call, message):
   with pytest.raises(ValueError, match=message):
     call()
+
+
+@pytest.mark.parametrize("window", [0, 1, 3])
+def test_one_each_takes_the_middle_of_a_saturated_run(window):
+  found = decode.one_each(np.concatenate([np.zeros(5), np.ones(11), np.zeros(4)]), window=window)
+  assert found.frames.tolist() == [10.0] and found.confidence.tolist() == [1.0]

@@ -256,3 +256,11 @@ def test_small_units_are_not_silence(folder):
   signal = np.load(folder / "take0.npz")["signal"]
   np.savez(folder / "take0.npz", signal=1e-7 * signal, sample_rate=50.0)
   assert doctor.examine(folder, timing=False).is_usable
+
+
+def test_a_dozen_labels_prove_no_drift(tmp_path):
+  for number in range(8):
+    write(tmp_path, pulses(number, noise_s=0.03, duration_s=13.0, seed=5)[0])
+  found = doctor.examine(tmp_path)
+  assert all(8 <= one.num_labels < 20 for one in found.timings.values())
+  assert not any("drift" in one for one in messages(found, "warning"))

@@ -135,3 +135,20 @@ def test_a_drift_of_jittered_labels_is_known_as_well_as_it_is_said(drift, durati
     found = label_timing.compare(labels_s, events_s)
     surely.append(abs(found.drift) > 4 * found.drift_error)
   assert np.mean(surely) > 0.95 if drift else np.mean(surely) < 0.05
+
+
+@pytest.mark.parametrize("jitter_s", [0.15, 0.4])
+def test_more_jitter_than_the_tolerance_is_not_measured(jitter_s):
+  rng = np.random.default_rng(0)
+  events_s = 1 + np.cumsum(rng.uniform(1, 3, 300))
+  found = label_timing.compare(events_s + rng.normal(0, jitter_s, 300), events_s)
+  assert found.jitter_s == np.inf and found.drift_error == np.inf
+
+
+def test_jitter_of_a_few_labels_is_not_too_small():
+  found = []
+  for seed in range(60):
+    rng = np.random.default_rng(seed)
+    events_s = 1 + np.cumsum(rng.uniform(1, 3, 9))
+    found.append(label_timing.compare(events_s + rng.normal(0, 0.01, 9), events_s).jitter_s)
+  assert 0.008 < np.median(found) < 0.012

@@ -163,3 +163,29 @@ def test_methods_for_whole_recordings_are_refused(method):
   config = decode_config(method=method)
   with pytest.raises(ValueError, match=f"decode.method is '{method}', which looks at the whole recording"):
     online_decode.OnlineDecoder(config, evaluation.Calibration([0.5], [0.0]), ("a",), 100.0)
+
+
+@pytest.mark.parametrize(("suppression", "length"), [(0.0, 27), (2.0, 40), (6.0, 300), (10.0, 131)])
+@pytest.mark.parametrize("after", [0.0, 0.25, 1.0], ids="{} after".format)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_mass_of_a_long_run_of_one_value(suppression, length, after, at_once):
+  """A run is one event in its middle, however long, unless more comes right after it."""
+  p = np.concatenate([np.zeros(30), np.full(length, 0.75), np.full(60, after), np.zeros(30)])
+  chosen = {"threshold": 0.5, "suppression": suppression, "window": suppression / 2}
+  picker = online_decode.Mass(**chosen)
+  if at_once:
+    found = [*picker.push(p[: 30 + length]), *picker.push(p[30 + length :]), *picker.push(p[:0], last=True)]
+  else:
+    found = piecewise(picker, p, np.random.default_rng(0))
+  whole = decode.mass_pick(p, **chosen)
+  assert len(whole.frames) == 1
+  np.testing.assert_allclose(found, np.stack([whole.frames, whole.confidence], axis=1), atol=1e-9)
+
+
+def test_memory_does_not_grow_along_a_run():
+  picker = online_decode.Mass(threshold=0.5, suppression=6.0, window=3.0)
+  sizes = []
+  for _ in range(50):
+    picker.push(np.ones(100))
+    sizes.append(picker.size)
+  assert max(sizes[2:]) < 30

@@ -156,3 +156,10 @@ PICK = functools.partial(decode.threshold, suppression=3)
 def test_bad_input_is_refused(call, message):
   with pytest.raises(ValueError, match=message):
     call()
+
+
+@pytest.mark.parametrize("window", [1.1, 2.3, 0.7])
+def test_events_on_borders_lie_in_the_window_that_begins_there(window):
+  positions = window * np.arange(30)
+  found = thresholds.window_counts(positions, window=window, duration=30 * window)
+  np.testing.assert_array_equal(found, np.ones(30))

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from experiments import cells, drums_table, piano_tables, report
-from softloc_jax.data import event_writers, maps
+from experiments import cells, drums_table, fine_tuning_table, piano_tables, report
+from softloc_jax.data import drum_machine, event_writers, maps
 from softloc_jax.data.item import Item
 
 
@@ -185,3 +185,29 @@ def test_all_cells_of_the_piano_table_are_asked_for(tmp_path, monkeypatch):
 def test_rows_of_unequal_length_are_refused():
   with pytest.raises(ValueError, match="expected 2 as the header"):
     report.markdown_table(["a", "b"], [["1"]])
+
+
+def test_a_few_tracks_are_learned_from_and_others_tested(tmp_path, monkeypatch):
+  machine = drum_machine.DrumMachine("test", num_recordings=6, duration_s=3.0, sample_rate_hz=16000)
+  monkeypatch.setattr(fine_tuning_table.mdb_drums, "find", lambda *_, **__: range(6))
+  monkeypatch.setattr(fine_tuning_table.mdb_drums, "read", machine.__getitem__)
+  asked = []
+
+  def fit(config, folder, splits):
+    asked.append((folder.name, config.init_from, len(splits), config.num_steps))
+    ids = [one.id for of_split in splits[0].values() for one in of_split]
+    assert len(set(ids)) == 6 and len(splits[0]["test"]) == 2
+
+  monkeypatch.setattr(fine_tuning_table.train, "fit", fit)
+  package = fine_tuning_table.detector.Detector.pretrained("drums")
+  monkeypatch.setattr(fine_tuning_table.detector.Detector, "from_workdir", lambda _: package)
+  text = fine_tuning_table.make("nowhere", tmp_path, 2, 1, 5)
+  expected = [("further", "drums", 3), ("anew", "", 1)]
+  assert asked == [(f"{row}_seed{seed}", *rest, 5) for row, *rest in expected for seed in (0, 1)]
+  rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
+  assert [row[0].strip() for row in rows[2:]] == list(fine_tuning_table.ROWS.values())
+  assert rows[2][1:] == rows[3][1:] == rows[4][1:]  # all are the same network here
+  assert fine_tuning_table.make("nowhere", tmp_path, 2, 1, 5) == text and len(asked) == 4  # read, not made
+  monkeypatch.setattr(fine_tuning_table.mdb_drums, "find", lambda *_, **__: range(4))
+  with pytest.raises(ValueError, match="nowhere has 4 tracks; expected more than the 4"):
+    fine_tuning_table.make("nowhere", tmp_path, 1, 1, None)

@@ -97,28 +97,80 @@ def log_prob_and_posterior(
   """
   passes = passes or Passes(_tilt, _product, _posterior)
   num_frames = jnp.sum(where, axis=0, dtype=logits.dtype)
-  # Where no frame is, an event that cannot be; what is infinite elsewhere would be subtracted from itself.
-  logits = jnp.where(where, jnp.clip(logits, -_ALL_THE_WAY, _ALL_THE_WAY), -jnp.inf)
+  logits = masked(logits, where)
   tilt = jax.lax.stop_gradient(passes.tilt(logits, count, num_frames))
   shares = jax.nn.sigmoid(logits + tilt)
   variance = jax.lax.stop_gradient(jnp.sum(shares * (1 - shares), axis=0))
-  angles, spacing = _nodes(variance, max_count, logits.shape[0])
+  angles, spacing = nodes(variance, num_nodes(max_count, len(logits), variance.dtype))
   product = passes.product(shares, angles)
-  real, imag = times(product.real, product.imag, jnp.cos(count * angles), -jnp.sin(count * angles))
+  case = cases(count, num_frames, or_more)
+  shift = _shift(logits, count, case.tilt(tilt))
+  value, real, imag, missed = weigh(product.real, product.imag, angles, spacing, tilt, shift, count, case)
+  posterior = passes.posterior(shares, angles, real, imag)
+  return value, jnp.where(where, case.posterior(posterior, jax.nn.sigmoid(logits), missed), 0.0)
+
+
+def masked(logits: Array, where: Array) -> Array:
+  """Logits within limits, as infinite ones would be subtracted from themselves; where no frame is, -inf."""
+  return jnp.where(where, jnp.clip(logits, -_ALL_THE_WAY, _ALL_THE_WAY), -jnp.inf)
+
+
+class Cases(NamedTuple):
+  """Sequences that need no contour, `[N]` each, and those that ask for a tail.
+
+  Attributes:
+    none: whether there is no event.
+    every: whether one is in every frame.
+    anything: whether any count will do.
+    or_more: whether the count or more will do.
+  """
+
+  none: Array
+  every: Array
+  anything: Array
+  or_more: Array
+
+  def tilt(self, tilt: Array) -> Array:
+    """All the way to where these lie."""
+    return jnp.where(self.none, -_ALL_THE_WAY, jnp.where(self.every, _ALL_THE_WAY, tilt))
+
+  def posterior(self, by_contour: Array, shares: Array, missed: Array) -> Array:
+    """Of frames, whose probabilities are `shares`, `[..., N]`."""
+    found = by_contour + shares * missed
+    found = jnp.where(self.every, 1.0, jnp.where(self.none, 0.0, found))
+    return jnp.where(self.anything, shares, found)
+
+
+def cases(count: Array, num_frames: Array, or_more: Array) -> Cases:
+  """What counts ask for."""
+  is_zero = count == 0
+  return Cases(is_zero & ~or_more, (count == num_frames) & ~is_zero, is_zero & or_more, or_more)
+
+
+def weigh(
+  real: Array,
+  imag: Array,
+  angles: Array,
+  spacing: Array,
+  tilt: Array,
+  shift: Array,
+  count: Array,
+  case: Cases,
+) -> tuple[Array, Array, Array, Array]:
+  """Log-probabilities `[N]`, the weights of the nodes, in two parts `[H, N]`, and what they miss, `[N]`.
+
+  `real` and `imag` are the product over time at the nodes, `shift` what `_shift` gives.
+  """
+  real, imag = times(real, imag, jnp.cos(count * angles), -jnp.sin(count * angles))
   tail_real, tail_imag, tail_missed = _tail(real, imag, angles, spacing, tilt)
-  real, imag = jnp.where(or_more, tail_real, real), jnp.where(or_more, tail_imag, imag)
+  real, imag = jnp.where(case.or_more, tail_real, real), jnp.where(case.or_more, tail_imag, imag)
   weight = spacing / math.pi
-  total, missed = weight * jnp.sum(real, axis=0), jnp.where(or_more, tail_missed, 0.0)
-  none, every = (count == 0) & ~or_more, (count == num_frames) & (count > 0)
-  total, missed = jnp.where(none | every, 1.0, total), jnp.where(none | every, 0.0, missed)
-  tilt = jnp.where(none, -_ALL_THE_WAY, jnp.where(every, _ALL_THE_WAY, tilt))
-  value, scale, missed = _sum_up(total, _shift(logits, count, tilt), missed)
-  posterior = passes.posterior(shares, angles, real * (weight * scale), imag * (weight * scale))
-  posterior = posterior + jax.nn.sigmoid(logits) * missed
-  posterior = jnp.where(every, 1.0, jnp.where(none, 0.0, posterior))
-  anything = (count == 0) & or_more
-  value, posterior = jnp.where(anything, 0.0, value), jnp.where(anything, jax.nn.sigmoid(logits), posterior)
-  return value, jnp.where(where, posterior, 0.0)
+  total, missed = weight * jnp.sum(real, axis=0), jnp.where(case.or_more, tail_missed, 0.0)
+  at_end = case.none | case.every
+  total, missed = jnp.where(at_end, 1.0, total), jnp.where(at_end, 0.0, missed)
+  value, scale, missed = _sum_up(total, shift, missed)
+  weight = weight * scale
+  return jnp.where(case.anything, 0.0, value), real * weight, imag * weight, missed
 
 
 def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Array]:
@@ -135,15 +187,21 @@ def _sum_up(total: Array, shift: Array, missed: Array) -> tuple[Array, Array, Ar
 
 
 def _shift(logits: Array, count: Array, tilt: Array) -> Array:
-  """`sum_t [softplus(x_t + lam) - softplus(x_t)] - count lam` without the cancellation: `[N]`.
+  """See `changes`."""
+  change, likely = changes(logits, tilt)
+  return jnp.sum(change, axis=0) + (jnp.sum(likely, axis=0, dtype=tilt.dtype) - count) * tilt
 
+
+def changes(logits: Array, tilt: Array) -> tuple[Array, Array]:
+  """What of `sum_t [softplus(x_t + lam) - softplus(x_t)] - count lam` is summed, without the cancellation.
+
+  That is `sum_t c_t + (sum_t l_t - count) lam` of the two results.
   Where an event is likely under the tilt, softplus(y) = y + softplus(-y) on both sides leaves lam. With a
   tilt all the way down it is the log-probability of no event, all the way up that of one in every frame.
   """
   tilted = logits + tilt
   likely = tilted > 0
-  change = jnp.log1p(jnp.exp(-jnp.abs(tilted))) - _softplus(jnp.where(likely, -logits, logits))
-  return jnp.sum(change, axis=0) + (jnp.sum(likely, axis=0, dtype=tilt.dtype) - count) * tilt
+  return jnp.log1p(jnp.exp(-jnp.abs(tilted))) - _softplus(jnp.where(likely, -logits, logits)), likely
 
 
 def _softplus(x: Array) -> Array:
@@ -209,13 +267,18 @@ def find_tilt(moments: Moments, least: Array, most: Array, count: Array, num_fra
 # The nodes.
 
 
-def _nodes(variance: Array, max_count: int, num_frames: int) -> tuple[Array, Array]:
-  """Angles `[H, N]` and their spacing `[N]`."""
+def num_nodes(max_count: int, num_frames: int, dtype) -> int:
+  """Nodes that suffice for every count up to a maximum in so many frames, in floating point of a type."""
+  return _num_nodes(min(max_count, num_frames / 4) if num_frames else 0, float(jnp.finfo(dtype).eps))
+
+
+def nodes(variance: Array, number: int) -> tuple[Array, Array]:
+  """Angles `[H, N]` and their spacing `[N]`; more of them than suffice are closer."""
   eps = float(jnp.finfo(variance.dtype).eps)
-  number = _num_nodes(min(max_count, num_frames / 4) if num_frames else 0, eps)
   cut = jnp.minimum(jnp.sqrt(_exponent(variance, eps, jnp) / (2 * jnp.maximum(variance, 1e-30))), 1.0)
-  spacing = 2 * jnp.arcsin(cut) / number
-  return spacing * (jnp.arange(number)[:, None] + 0.5).astype(variance.dtype), spacing
+  spacing = 2 * jnp.arctan2(cut, jnp.sqrt((1 - cut) * (1 + cut))) / number  # the arcsine, which Triton lacks
+  count = jax.lax.broadcasted_iota(variance.dtype, (number, *variance.shape), 0)
+  return spacing * (count + 0.5), spacing
 
 
 def _exponent(variance, eps: float, np_like):

@@ -283,8 +283,7 @@ def _jams_label(namespace: str, value) -> str:
 
 def _read_midi(path: pathlib.Path) -> list[tuple[float, str]]:
   """(onset, pitch) of every note."""
-  notes = [note for instrument in midi_files.read(path).instruments for note in instrument.notes]
-  return [(_checked_time(path, note.start), str(note.pitch)) for note in notes]
+  return [(_checked_time(path, note.start_s), str(note.pitch)) for note in midi_files.read(path).notes]
 
 
 def _checked_time(path: pathlib.Path, time_s: float) -> float:

@@ -198,7 +198,7 @@ def read(performance: Performance) -> Strokes:
 
   Raises:
     ValueError: an unreadable MIDI file, or a note that is none of the kit's.
-    ImportError: pretty_midi is not installed.
+    ImportError: mido is not installed.
   """
   name = f"{performance.path}: {performance.midi_filename}"
   if performance.path.is_dir():
@@ -208,16 +208,11 @@ def read(performance: Performance) -> Strokes:
     with zipfile.ZipFile(performance.path) as archive:
       content = archive.read(_prefix(archive) + performance.midi_filename)
   midi = midi_files.read(name, io.BytesIO(content))
-  notes = sorted((n.start, n.pitch, n.velocity) for part in midi.instruments for n in part.notes)
+  notes = sorted((note.start_s, note.pitch, note.velocity) for note in midi.notes)
   unknown = sorted({pitch for _, pitch, _ in notes} - set(VOICE_OF_NOTE))
   if unknown:
     raise ValueError(f"{name}: notes {unknown}; expected those of the kit, {sorted(VOICE_OF_NOTE)}")
-  pedal = sorted(
-    (change.time, change.value)
-    for part in midi.instruments
-    for change in part.control_changes
-    if change.number == _PEDAL_CONTROLLER
-  )
+  pedal = [(change.time_s, change.value) for change in midi.controls if change.number == _PEDAL_CONTROLLER]
   times_s, pitches, velocities = np.array(notes, np.float64).reshape(-1, 3).T
   return Strokes(
     times_s,

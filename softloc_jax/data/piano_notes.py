@@ -32,8 +32,7 @@ def read_notes(path: str | os.PathLike) -> np.ndarray:
 
 
 def _read_midi(path: pathlib.Path) -> np.ndarray:
-  parts = midi_files.read(path).instruments
-  notes = [(n.start, n.end - n.start, n.pitch, n.velocity / 127) for part in parts for n in part.notes]
+  notes = [(n.start_s, n.end_s - n.start_s, n.pitch, n.velocity / 127) for n in midi_files.read(path).notes]
   return np.array(sorted(notes), np.float64).reshape(-1, 4)
 
 

@@ -27,7 +27,7 @@ import re
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import midi_files, text_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
 
@@ -85,10 +85,7 @@ def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
   """(time, label) per row of a text table."""
-  try:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-  except UnicodeDecodeError as error:
-    raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+  lines = text_files.read(path).splitlines()
   rows = [
     (number, fields) for number, fields in enumerate(_split_fields(path, lines), start=1) if any(fields)
   ]
@@ -99,7 +96,7 @@ def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
   number, first = rows[0]
   names = tuple(name.lower() for name in first)
   _refuse_decimal_commas(path, lines)
-  has_header = _as_number(first[0]) is None
+  has_header = text_files.number(first[0]) is None
   if not has_header:
     columns = _columns_without_header(path, rows, is_tabbed="\t" in lines[number - 1])
   else:
@@ -187,7 +184,7 @@ def _are_intervals(rows: Sequence[list[str]]) -> bool:
   seconds = [fields[1] for fields in rows if len(fields) == 3]
   return (
     len(seconds) == len(rows)
-    and all(_as_number(text) is not None for text in seconds)
+    and all(text_files.number(text) is not None for text in seconds)
     and any(_FRACTION.fullmatch(text) for text in seconds)
   )
 
@@ -208,7 +205,7 @@ def _parse_row(
   where = f"{path}: row {number}"
   if len(fields) != columns["width"]:
     raise ValueError(f"{where} has {len(fields)} columns ({fields}); expected {columns['width']}")
-  time_s = _as_number(fields[columns["time"]])
+  time_s = text_files.number(fields[columns["time"]])
   if time_s is None or not math.isfinite(time_s) or time_s < 0:
     raise ValueError(f"{where}: time is {fields[columns['time']]!r}; expected seconds, a number >= 0")
   if "pitch" in columns:
@@ -216,24 +213,16 @@ def _parse_row(
     if not pitch.isdecimal():
       raise ValueError(f"{where}: MidiPitch is {pitch!r}; expected a whole number")
     return time_s, str(int(pitch))
-  if "end" in columns and not (end_s := _as_number(fields[columns["end"]])) >= time_s:
+  if "end" in columns and not (end_s := text_files.number(fields[columns["end"]])) >= time_s:
     raise ValueError(f"{where}: end is {end_s}; expected seconds, a number >= the start of {time_s}")
   # Not used, but a column that does not hold numbers is not a confidence: the file means something else.
   confidence = fields[columns["confidence"]] if "confidence" in columns else ""
-  if confidence and _as_number(confidence) is None:
+  if confidence and text_files.number(confidence) is None:
     raise ValueError(f"{where}: confidence is {confidence!r}; expected a number")
   label = fields[columns["label"]] if "label" in columns else DEFAULT_LABEL
   if not label:
     raise ValueError(f"{where}: the label is empty; expected a name")
   return time_s, label
-
-
-def _as_number(text: str) -> float | None:
-  """The number that `text` shows, or None."""
-  try:
-    return float(text)
-  except ValueError:
-    return None
 
 
 def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:

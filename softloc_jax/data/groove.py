@@ -20,7 +20,7 @@ import zipfile
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import midi_files, text_files
 from softloc_jax.data.splits import SPLITS, listing
 
 # Notes of the Roland TD-11 that the drummers played; the rims of toms and the bows and edges of cymbals are
@@ -122,16 +122,16 @@ def find(data_dir: str | os.PathLike) -> list[Performance]:
 
   Raises:
     FileNotFoundError: no such folder, no info.csv, or a MIDI file that it names is missing.
-    ValueError: a column of info.csv is missing, or a row is malformed; with its number.
+    ValueError: info.csv is no text in UTF-8, a column is missing, or a row is malformed; with its number.
   """
   path = _locate(pathlib.Path(data_dir))
   if path.is_dir():
-    text = (path / "info.csv").read_text(encoding="utf-8-sig")
+    text = text_files.read(path / "info.csv")
     present = {str(p.relative_to(path).as_posix()) for p in path.rglob("*.mid")}
   else:
     with zipfile.ZipFile(path) as archive:
       prefix = _prefix(archive)
-      text = archive.read(prefix + "info.csv").decode("utf-8-sig")
+      text = text_files.read(f"{path}: info.csv", archive.read(prefix + "info.csv"))
       present = {name.removeprefix(prefix) for name in archive.namelist()}
   reader = csv.DictReader(io.StringIO(text))
   missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
@@ -172,12 +172,11 @@ def _prefix(archive: zipfile.ZipFile) -> str:
 
 
 def _performance(path: pathlib.Path, row: dict[str, str], number: int) -> Performance:
-  try:
-    bpm, duration_s = float(row["bpm"]), float(row["duration"])
-  except (TypeError, ValueError):
+  bpm, duration_s = (text_files.number(row[name] or "") for name in ("bpm", "duration"))
+  if bpm is None or duration_s is None:
     raise ValueError(
       f"{path}: info.csv, row {number}: bpm {row['bpm']!r}, duration {row['duration']!r}; expected numbers"
-    ) from None
+    )
   if row["split"] not in SPLITS or not (bpm > 0 and duration_s > 0):
     raise ValueError(
       f"{path}: info.csv, row {number}: split {row['split']!r}, bpm {bpm}, duration {duration_s};"

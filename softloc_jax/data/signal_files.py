@@ -9,6 +9,8 @@ import zipfile
 
 import numpy as np
 
+from softloc_jax.data import text_files
+
 AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 EXTENSIONS = (*AUDIO_EXTENSIONS, ".npz", ".csv")
 
@@ -123,11 +125,7 @@ def _read_npz(path: pathlib.Path) -> tuple[np.ndarray, float]:
 
 def _read_csv(path: pathlib.Path) -> tuple[np.ndarray, float]:
   """Columns of numbers, with the rate from a comment or from a column `time`."""
-  try:
-    with open(path, encoding="utf-8-sig") as file:
-      lines = [line for line in file if line.strip()]
-  except UnicodeDecodeError as error:
-    raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+  lines = [line for line in text_files.read(path).split("\n") if line.strip()]
   stated_hz = None
   if lines and lines[0].lower().startswith(_RATE_COMMENT):
     stated_hz = _stated_rate(path, lines.pop(0))
@@ -158,18 +156,16 @@ def _read_csv(path: pathlib.Path) -> tuple[np.ndarray, float]:
 def _stated_rate(path: pathlib.Path, line: str) -> float:
   """The number in `# sample_rate_hz: 100`."""
   text = line[len(_RATE_COMMENT) :].strip()
-  try:
-    return float(text)
-  except ValueError:
-    raise ValueError(f"{path}: the sample rate is {text!r}; expected a number in Hz") from None
+  rate_hz = text_files.number(text)
+  if rate_hz is None:
+    raise ValueError(f"{path}: the sample rate is {text!r}; expected a number in Hz")
+  return rate_hz
 
 
 def _is_numbers(line: str) -> bool:
   """Whether every field of a line is a number; blank fields are left to the parser to refuse."""
-  try:
-    return bool([float(field) for field in line.split(",") if field.strip()])
-  except ValueError:
-    return False
+  fields = [field for field in line.split(",") if field.strip()]
+  return bool(fields) and all(text_files.number(field) is not None for field in fields)
 
 
 def _regular_rate(path: pathlib.Path, times_s: np.ndarray, stated_hz: float | None) -> float:

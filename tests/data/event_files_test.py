@@ -110,6 +110,7 @@ def test_header_alone_says_no_events(tmp_path, text):
     ("time,label\n-0.5,a\n", r"row 2: time is '-0\.5'; expected seconds, a number >= 0"),
     ("time,label\nnan,a\n", r"row 2: time is 'nan'"),
     ("inf,a\n", r"row 1: time is 'inf'"),
+    ("time,label\n0.5,a\n1_0,b\n", r"row 3: time is '1_0'; expected seconds"),
     ("time,label\n0.5\n", r"row 2 has 1 columns \(\['0\.5'\]\); expected 2"),
     ("time,label\n0,5,a\n", r"row 2 has 3 columns .*; expected 2"),
     ("time,label\n0.5,\n", r"row 2: the label is empty"),

@@ -99,13 +99,16 @@ def test_a_file_in_another_instruments_folder(tmp_path):
     (HEADER + "0.5\t0.6\t60\n0.7\t0.8\n", r"row 3 is '0.7\\t0.8'"),
     (HEADER + "0.5\t0.6\tC4\n", "row 2"),
     (HEADER + "-0.5\t0.6\t60\n", "row 2 .*from 0 s on"),
+    (HEADER + "0.5\t0.6\t60\n0_7\t0.8\t60\n", "row 3 is '0_7"),
+    (HEADER + "0.5\t0.6\t6_0\n", "row 2"),
+    (HEADER + "0.5\t0.6\t60 \udce9\n", r"MAPS_MUS-bach_846_AkPnBcht\.txt: not a text file in UTF-8"),
     (HEADER + "0.5\t0.6\t20\n", "pitch 20 at 0.500 s; expected 21 to 108"),
     (HEADER + "1.5\t1.6\t60\n", "event '60' at 1.500 s lies outside the recording"),
   ],
 )
 def test_malformed_tables(tmp_path, text, message):
   path = write_piece(tmp_path)
-  path.with_name(path.name + ".txt").write_text(text)
+  path.with_name(path.name + ".txt").write_text(text, errors="surrogateescape")
   (item,) = maps.find(tmp_path)
   with pytest.raises(ValueError, match=message):
     maps.read(item)

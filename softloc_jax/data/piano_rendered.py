@@ -60,7 +60,7 @@ class PianoVariation:
 
 
 def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
-  """The one-shots of each folder: its notes, by pitch.
+  """The one-shots of each folder, in the order of folders among `shots`: its notes, by pitch.
 
   Raises:
     ValueError: a one-shot that is no note.
@@ -70,7 +70,7 @@ def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
     if shot.pitch is None:
       raise ValueError(f"{shot.path}: a stroke on {shot.voice!r}; expected a note with a pitch")
     folders.setdefault(shot.path.parent, []).append(shot)
-  return [tuple(folders[folder]) for folder in sorted(folders)]
+  return [tuple(notes) for notes in folders.values()]
 
 
 def nearest(rng: np.random.Generator, piano: Sequence[OneShot], pitch: float, velocity: float) -> OneShot:

@@ -59,7 +59,7 @@ def find(data_dir: str | os.PathLike, *, mix: str = "wet_mix") -> list[Item]:
     folder = root / drummer
     for stem, path in layout.signals_in(folder / "audio" / mix).items():
       signals[f"{drummer}__{stem}"] = path
-    for path in (folder / "annotation").glob("*.txt"):
+    for path in layout.files_in(folder / "annotation", (".txt",)):
       labels[f"{drummer}__{path.stem}"] = path
   if not signals:
     mixes = sorted({path.name for path in root.glob("drummer_[123]/audio/*") if path.is_dir()})

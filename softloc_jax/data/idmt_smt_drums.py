@@ -48,9 +48,8 @@ def find(data_dir: str | os.PathLike) -> list[Item]:
     ValueError: a mix that is called after none of the subsets.
   """
   root = layout.top_folder(data_dir, "annotation_xml", _EXPECTED)
-  labels = {
-    path.name.removesuffix(f"{_MIX}.xml"): path for path in (root / "annotation_xml").glob(f"*{_MIX}.xml")
-  }
+  paths = layout.files_in(root / "annotation_xml", (".xml",), _MIX)
+  labels = {path.stem.removesuffix(_MIX): path for path in paths}
   pairs = layout.pair(layout.signals_in(root / "audio", _MIX), labels, _EXPECTED)
   return [Item(track, signal, label, group=_subset(signal, track)) for track, signal, label in pairs]
 

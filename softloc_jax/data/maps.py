@@ -86,10 +86,10 @@ def find(data_dir: str | os.PathLike) -> list[Item]:
   by_stem: dict[str, dict[str, pathlib.Path]] = {}
   for path in sorted(root.glob("*/MUS/MAPS_MUS-*")):
     match = _NAME.fullmatch(path.stem)
-    if match and path.suffix in (*_SIGNAL_EXTENSIONS, *_LABEL_EXTENSIONS):
+    if match and path.suffix.lower() in (*_SIGNAL_EXTENSIONS, *_LABEL_EXTENSIONS):
       if match["instrument"] != path.parts[-3]:
         raise ValueError(f"{path}: the name says {match['instrument']!r}, the folder {path.parts[-3]!r}")
-      by_stem.setdefault(path.stem, {})[path.suffix] = path
+      by_stem.setdefault(path.stem, {})[path.suffix.lower()] = path
   if not by_stem:
     found = listing(sorted(path.name for path in root.iterdir())) or "nothing"
     raise FileNotFoundError(f"no piece in {root}; {_EXPECTED}; found {found}")
@@ -167,7 +167,9 @@ def read_labels(item: Item) -> dict[str, np.ndarray]:
   Raises:
     ValueError: an unreadable file, a malformed row, or a pitch that a piano does not have.
   """
-  notes = read_midi(item.label_path) if item.label_path.suffix == ".mid" else read_table(item.label_path)
+  notes = (
+    read_midi(item.label_path) if item.label_path.suffix.lower() == ".mid" else read_table(item.label_path)
+  )
   times: dict[str, list[float]] = {}
   for onset_s, pitch in sorted(notes):
     if pitch not in PITCHES:

@@ -64,8 +64,8 @@ def find(data_dir: str | os.PathLike, *, mix: str = "drum_only") -> list[Item]:
     raise ValueError(f"mix is {mix!r}; expected one of {', '.join(MIXES)}")
   root = layout.top_folder(data_dir, "annotations/class", _EXPECTED)
   signals = layout.signals_in(root / "audio" / mix, MIXES[mix])
-  paths = (root / "annotations" / "class").glob("*_class.txt")
-  labels = {path.name.removesuffix("_class.txt"): path for path in paths}
+  paths = layout.files_in(root / "annotations" / "class", (".txt",), "_class")
+  labels = {path.stem.removesuffix("_class"): path for path in paths}
   return [Item(track, *files, group=mix) for track, *files in layout.pair(signals, labels, _EXPECTED)]
 
 

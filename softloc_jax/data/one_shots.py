@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from softloc_jax.data import sampler, signal_files, text_files
+from softloc_jax.data import layout, sampler, signal_files, text_files
 from softloc_jax.data.splits import listing
 
 # Layers that are not numbers, softest first.
@@ -100,7 +100,7 @@ def find(data_dir: str | os.PathLike, mapping: Mapping[str, Any] | None = None) 
   folder = pathlib.Path(data_dir)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; {_EXPECTED}")
-  paths = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in signal_files.AUDIO_EXTENSIONS]
+  paths = layout.files_in(folder, signal_files.AUDIO_EXTENSIONS)
   if not paths:
     found = listing(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise FileNotFoundError(f"no audio in {folder}; {_EXPECTED}; found {found}")

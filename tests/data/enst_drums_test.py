@@ -114,6 +114,12 @@ def test_a_wrong_folder_says_what_is_expected_and_what_is_there(tmp_path):
     enst_drums.find(tmp_path)
 
 
+def test_hidden_files_are_no_tracks(tmp_path, caplog):
+  write_track(tmp_path)
+  write_track(tmp_path, f"._{PHRASE}")
+  assert [item.id for item in enst_drums.find(tmp_path)] == [f"drummer_1__{PHRASE}"] and not caplog.records
+
+
 def test_annotations_without_audio_are_left_out_with_a_warning(tmp_path, caplog):
   write_track(tmp_path)
   write_track(tmp_path, MINUS_ONE, mixes=("dry_mix",))

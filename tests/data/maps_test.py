@@ -53,6 +53,14 @@ def test_one_recording_where_a_piece_is_there_in_several_formats(tmp_path):
   assert (item.signal_path.suffix, item.label_path.suffix) == (".wav", ".txt")
 
 
+def test_extensions_in_capitals(tmp_path):
+  path = write_piece(tmp_path)
+  for extension in (".wav", ".txt"):
+    path.with_suffix(extension).rename(path.with_suffix(extension.upper()))
+  (item,) = maps.find(tmp_path)
+  assert maps.read(item).times_s("64").tolist() == [0.25]
+
+
 def test_the_parent_of_the_distribution_will_do(tmp_path):
   write_piece(tmp_path / "MAPS")
   assert maps.find(tmp_path) == maps.find(tmp_path / "MAPS")

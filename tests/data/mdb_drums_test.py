@@ -44,6 +44,21 @@ def test_reads_a_track_with_its_three_drums(tmp_path, caplog, extension):
   assert not caplog.records  # toms, cymbals and others are left out by design
 
 
+def test_files_that_macos_puts_beside_others_are_no_tracks(tmp_path, caplog):
+  write_track(tmp_path)
+  for path in [*tmp_path.rglob("*.wav"), *tmp_path.rglob("*.txt")]:
+    path.with_name(f"._{path.name}").write_bytes(b"\0")
+  assert [item.id for item in mdb_drums.find(tmp_path)] == ["MusicDelta_Rock"] and not caplog.records
+
+
+def test_extensions_in_capitals(tmp_path):
+  write_track(tmp_path)
+  for path in [*tmp_path.rglob("*.wav"), *tmp_path.rglob("*_class.txt")]:
+    path.rename(path.with_suffix(path.suffix.upper()))
+  (item,) = mdb_drums.find(tmp_path)
+  assert mdb_drums.read(item).times_s("KD").tolist() == [0.004354]
+
+
 def test_subclasses_tell_open_from_closed(tmp_path):
   write_track(tmp_path)
   (item,) = mdb_drums.find(tmp_path)

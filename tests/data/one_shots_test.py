@@ -38,7 +38,7 @@ def test_note_names(tmp_path):
 
 def test_names_that_fit_nothing_are_reported(tmp_path, caplog):
   with caplog.at_level(logging.WARNING):
-    found = one_shots.find(write(tmp_path, "1-Snare.wav", "1-Cowbell.wav", "room.wav"))
+    found = one_shots.find(write(tmp_path, "1-Snare.wav", "1-Cowbell.wav", "room.wav", "._1-Snare.wav"))
   assert len(found) == 1 and "2 audio files fit no voice: 1-Cowbell.wav, room.wav" in caplog.text
 
 

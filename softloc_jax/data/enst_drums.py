@@ -89,7 +89,7 @@ def read(item: Item) -> Recording:
   Raises:
     ValueError: an unreadable file, a malformed row, or a hit outside the recording.
   """
-  events = event_files.read_events(item.label_path)
+  events = event_files.read_events(item.label_path, earliest_s=-drum_labels.EDGE_S)
   hits = [(float(time_s), label) for label, times_s in events.items() for time_s in times_s]
   return drum_labels.recording(item, hits, CLASS_OF, IGNORED)
 

@@ -48,11 +48,12 @@ _SEMICOLON = re.compile(r'"?\d+(?:[.,]\d+)?"?\s*;')
 _FRACTION = re.compile(r"\d*\.\d+")
 
 
-def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_events(path: str | os.PathLike, *, earliest_s: float = 0.0) -> dict[str, np.ndarray]:
   """Reads the events of one recording.
 
   Args:
     path: a csv, tsv, txt, jams, mid or midi file.
+    earliest_s: times before this are refused; less than 0 for annotations that may begin a little early.
 
   Returns:
     Label -> sorted event times in seconds, float64. Repeated events are kept; confidences are not read.
@@ -72,18 +73,18 @@ def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
   if not path.is_file():
     raise FileNotFoundError(f"no such file: {path}")
   if extension == ".jams":
-    pairs = _read_jams(path)
+    pairs = _read_jams(path, earliest_s)
   elif extension in (".mid", ".midi"):
-    pairs = _read_midi(path)
+    pairs = _read_midi(path, earliest_s)
   else:
-    pairs = _read_table(path)
+    pairs = _read_table(path, earliest_s)
   times: dict[str, list[float]] = {}
   for time_s, label in pairs:
     times.setdefault(label, []).append(time_s)
   return {label: np.sort(np.array(times[label], dtype=np.float64)) for label in sorted(times)}
 
 
-def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_table(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(time, label) per row of a text table."""
   lines = text_files.read(path).splitlines()
   rows = [
@@ -102,7 +103,7 @@ def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
   else:
     columns = _columns_of_header(path, number, names)
     rows = rows[1:]
-  pairs = [_parse_row(path, row, fields, columns) for row, fields in rows]
+  pairs = [_parse_row(path, row, fields, columns, earliest_s) for row, fields in rows]
   if not has_header:
     _refuse_times_as_labels(path, number, [label for _, label in pairs])
   return pairs
@@ -199,15 +200,16 @@ def _refuse_times_as_labels(path: pathlib.Path, number: int, labels: Sequence[st
 
 
 def _parse_row(
-  path: pathlib.Path, number: int, fields: list[str], columns: Mapping[str, int]
+  path: pathlib.Path, number: int, fields: list[str], columns: Mapping[str, int], earliest_s: float
 ) -> tuple[float, str]:
   """One (time, label); the row's number is for the message."""
   where = f"{path}: row {number}"
   if len(fields) != columns["width"]:
     raise ValueError(f"{where} has {len(fields)} columns ({fields}); expected {columns['width']}")
   time_s = text_files.number(fields[columns["time"]])
-  if time_s is None or not math.isfinite(time_s) or time_s < 0:
-    raise ValueError(f"{where}: time is {fields[columns['time']]!r}; expected seconds, a number >= 0")
+  if time_s is None or not math.isfinite(time_s) or time_s < earliest_s:
+    shown = fields[columns["time"]]
+    raise ValueError(f"{where}: time is {shown!r}; expected seconds, a number >= {earliest_s:g}")
   if "pitch" in columns:
     pitch = fields[columns["pitch"]]
     if not pitch.isdecimal():
@@ -225,7 +227,7 @@ def _parse_row(
   return time_s, label
 
 
-def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_jams(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(time, label) per observation of the event namespaces."""
   try:
     import jams
@@ -256,7 +258,8 @@ def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
   for namespace, observations in found:
     if namespace in JAMS_NAMESPACES:
       pairs += [
-        (_checked_time(path, time_s), _jams_label(namespace, value)) for time_s, value in observations
+        (_checked_time(path, time_s, earliest_s), _jams_label(namespace, value))
+        for time_s, value in observations
       ]
   return pairs
 
@@ -270,13 +273,14 @@ def _jams_label(namespace: str, value) -> str:
   return str(value).strip()
 
 
-def _read_midi(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_midi(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(onset, pitch) of every note."""
-  return [(_checked_time(path, note.start_s), str(note.pitch)) for note in midi_files.read(path).notes]
+  notes = midi_files.read(path).notes
+  return [(_checked_time(path, note.start_s, earliest_s), str(note.pitch)) for note in notes]
 
 
-def _checked_time(path: pathlib.Path, time_s: float) -> float:
-  """A finite time that is not negative."""
-  if not (math.isfinite(time_s) and time_s >= 0):
-    raise ValueError(f"{path}: event at {time_s} s; expected a time >= 0 s")
+def _checked_time(path: pathlib.Path, time_s: float, earliest_s: float) -> float:
+  """A finite time that is not too early."""
+  if not (math.isfinite(time_s) and time_s >= earliest_s):
+    raise ValueError(f"{path}: event at {time_s} s; expected a time >= {earliest_s:g} s")
   return float(time_s)

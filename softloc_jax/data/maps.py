@@ -167,9 +167,8 @@ def read_labels(item: Item) -> dict[str, np.ndarray]:
   Raises:
     ValueError: an unreadable file, a malformed row, or a pitch that a piano does not have.
   """
-  notes = (
-    read_midi(item.label_path) if item.label_path.suffix.lower() == ".mid" else read_table(item.label_path)
-  )
+  is_midi = item.label_path.suffix.lower() == ".mid"
+  notes = read_midi(item.label_path) if is_midi else read_table(item.label_path)
   times: dict[str, list[float]] = {}
   for onset_s, pitch in sorted(notes):
     if pitch not in PITCHES:

@@ -290,6 +290,11 @@ def by_voice(shots: Iterable[OneShot]) -> dict[str, list[tuple[OneShot, ...]]]:
   return voices
 
 
+def described(shots: Iterable[OneShot]) -> list[tuple[str, str, str, float | None, float]]:
+  """What one-shots are taken for, without the folders they are in; for telling whether that has changed."""
+  return [(shot.path.name, shot.instrument, shot.voice, shot.pitch, shot.layer) for shot in shots]
+
+
 def pick(
   rng: np.random.Generator, shots: Sequence[OneShot], strength: float, previous: OneShot | None = None
 ) -> OneShot:

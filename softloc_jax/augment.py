@@ -15,10 +15,8 @@ last bin holds "that many or more"; they never exceed twice the largest count of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
-import inspect
-import math
 from typing import Any
 import zlib
 
@@ -26,7 +24,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from softloc_jax import acoustics, features, input_pipeline, playback, video_augment
+from softloc_jax import acoustics, augment_settings, features, input_pipeline, playback, video_augment
 from softloc_jax.acoustics import Range
 
 Batch = Mapping[str, Array]
@@ -192,7 +190,10 @@ class Augmentation:
 
 
 def from_config(
-  config: Any, extractor: features.FeatureExtractor, windows: input_pipeline.Windows
+  config: Any,
+  extractor: features.FeatureExtractor,
+  windows: input_pipeline.Windows,
+  classes: Sequence[str],
 ) -> Augmentation:
   """The augmentations that a config names, each with its arguments; None, or one that is None, is off.
 
@@ -200,20 +201,22 @@ def from_config(
     config: name -> arguments of the function of this name; None for no augmentation at all.
     extractor: of the network.
     windows: of the crops without margin.
+    classes: of the network, in its order.
 
   Raises:
     ValueError: an unknown augmentation or argument, a value that cannot be, a change of rate that would
-      push the counted window out of the clip, or two changes of rate.
+      push the counted window out of the clip, two changes of rate, or a shift of pitch though classes are no
+      consecutive pitches.
 
   >>> windows = input_pipeline.Windows(100, 100, 20, segments=True)
   >>> extractor = features.SignalFrames(100.0)
-  >>> augmentation = from_config({"change_rate": {"factor": (0.9, 1.1)}}, extractor, windows)
+  >>> augmentation = from_config({"change_rate": {"factor": (0.9, 1.1)}}, extractor, windows, ("hit",))
   >>> augmentation.num_frames, augmentation.margin_frames
   (140, 9)
   """
-  settings = {name: dict(value) for name, value in dict(config or {}).items() if value is not None}
-  for name, arguments in settings.items():
-    _check_arguments(name, arguments)
+  settings = augment_settings.read(config, _FUNCTIONS)
+  if "shift_pitch" in settings:
+    augment_settings.check_pitches(classes)
   for name in settings:
     if (name in _FOR_VIDEOS) != isinstance(extractor, features.VideoFrames):
       raise ValueError(
@@ -231,32 +234,6 @@ def from_config(
   return augmentation
 
 
-def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
-  if name not in _FUNCTIONS:
-    raise ValueError(f"augment has {name!r}; expected some of {', '.join(_FUNCTIONS)}")
-  parameters = {
-    key: parameter
-    for function in _FUNCTIONS[name]
-    for key, parameter in inspect.signature(function).parameters.items()
-    if key in _LOWEST
-  }
-  missing = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
-  if not missing <= set(arguments) <= set(parameters):
-    raise ValueError(
-      f"augment.{name} has {', '.join(arguments) or 'no arguments'}; expected"
-      f" {', '.join(key if key in missing else f'[{key}]' for key in parameters)}"
-    )
-  for key, value in arguments.items():
-    lowest, highest = _LOWEST[key], 1.0 if key == "probability" else math.inf
-    if key in _RANGES:
-      if len(value) != 2 or not lowest <= value[0] <= value[1] < math.inf:
-        raise ValueError(f"augment.{name}.{key} is {value}; expected a range (low, high), low >= {lowest}")
-    elif not lowest <= value <= highest:
-      raise ValueError(f"augment.{name}.{key} is {value}; expected {lowest} to {highest}")
-  if isinstance(arguments.get("semitones", 0), float):
-    raise ValueError(f"augment.{name}.semitones is {arguments['semitones']}; expected a whole number")
-
-
 _FUNCTIONS = {
   "stack": (stack,),
   "equalize": (equalize, acoustics.equalizer),
@@ -267,23 +244,6 @@ _FUNCTIONS = {
   "gain": (gain,),
   "flip": (video_augment.flip,),
   "warp": (video_augment.warp,),
-}
-# What a config may set, and the lowest value that makes sense.
-_RANGES = {
-  **dict.fromkeys(("range_db", "gain_db", "snr_db", "direct_db"), -math.inf),
-  **dict.fromkeys(("rt60_s", "damping", "factor"), 1e-3),
-  "color": 0.0,
-}
-_LOWEST = _RANGES | {
-  "probability": 0.0,
-  "std_db": 0.0,
-  "num_points": 2,
-  "tilt_db": 0.0,
-  "low_hz": 1e-3,
-  "semitones": 0,
-  "detune_semitones": 0.0,
-  "rotation_deg": 0.0,
-  "shear_deg": 0.0,
 }
 # Which features an augmentation is for.
 _FOR_VIDEOS = ("flip", "warp")

@@ -241,7 +241,7 @@ class _Run:
     windows = input_pipeline.Windows.from_config(config.window, rate_hz)
     if config.window.get("whole", False):
       self._check_whole(windows, splits[0]["train"][0])
-    self.augmentation = augment.from_config(config.augment, network.extractor, windows)
+    self.augmentation = augment.from_config(config.augment, network.extractor, windows, network.classes)
     windows = self.augmentation.widen(windows)
     self.crops = [
       self._crops_of(self._given(own["train"], seed), windows, seed)

@@ -28,6 +28,7 @@ LAZY = {
   "jinja2",
   "librosa",
   "matplotlib",
+  "mido",
   "mir_eval",
   "onnxruntime",
   "pandas",

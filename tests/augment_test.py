@@ -163,8 +163,21 @@ def test_a_few_events_of_silence_stay_finite():
       r"down to 0.600 times as fast: a window of 80 frames would not fit into a crop of 120",
     ),
     ({"shift_pitch": {"semitones": 12}}, r"down to 0.500 times as fast"),
+    ({"gain": 3.0}, r"augment.gain is 3.0; expected arguments by name"),
+    ({"gain": {"range_db": 3.0}}, r"augment.gain.range_db is 3.0; expected a range \(low, high\)"),
+    ({"gain": {"range_db": ("a", "b")}}, r"augment.gain.range_db is .*; expected a range"),
+    ({"stack": {"probability": None}}, r"augment.stack.probability is None; expected 0.0 to 1.0"),
+    ({"stack": {"probability": "1"}}, r"augment.stack.probability is '1'; expected 0.0 to 1.0"),
+    ({"equalize": {"std_db": 1.0, "num_points": 4.5}}, r"num_points is 4.5; expected a whole number"),
   ],
 )
 def test_settings_that_cannot_work_are_refused(config, message):
   with pytest.raises(ValueError, match=message):
     make_augmentation(**config)
+
+
+@pytest.mark.parametrize("classes", [("KD", "SD", "HH"), ("61", "60"), ("60", "62"), ("60", "60")])
+def test_pitch_is_shifted_only_from_class_to_class(classes):
+  with pytest.raises(ValueError, match=f"shift_pitch, and the classes are {', '.join(classes)}; expected"):
+    make_augmentation(classes=classes, shift_pitch={"semitones": 1})
+  assert make_augmentation(classes=classes, gain={"range_db": (0.0, 1.0)}).settings

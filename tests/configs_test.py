@@ -96,7 +96,7 @@ def check_augments(config):
   """Traces the augmentation: what it needs of a crop, and that what it gives fits the network."""
   network = Network.from_config(config)
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
-  augmentation = augment.from_config(config.augment, network.extractor, windows)
+  augmentation = augment.from_config(config.augment, network.extractor, windows, network.classes)
   frames = windows.crop_frames + 2 * augmentation.margin_frames
   num_samples = network.extractor.sample_range(0, frames)[1]
   classes = len(network.classes)

@@ -27,7 +27,7 @@ for added in (effects, effects | {"change_rate": {"factor": (0.95, 1.05)}}):
   network = Network.from_config(config)
   rate_hz = network.extractor.frame_rate_hz
   windows = input_pipeline.Windows.from_config(config.window, rate_hz)
-  augmentation = augment.from_config(config.augment, network.extractor, windows)
+  augmentation = augment.from_config(config.augment, network.extractor, windows, network.classes)
   frames, classes = augmentation.widen(windows).crop_frames, len(network.classes)
   samples = network.extractor.sample_range(0, frames)[1]
   batch = {

@@ -10,6 +10,7 @@ EXTRACTOR = features.LogMel(sample_rate_hz=4_000, hop_samples=40, window_samples
 WINDOWS = input_pipeline.Windows(min_frames=40, max_frames=80, context_frames=20, segments=True)
 KEY = jax.random.key(0)
 CLASSES = 6
+PITCHES = tuple(str(60 + n) for n in range(CLASSES))
 
 
 def make_batch(num_frames=WINDOWS.crop_frames, size=8, seed=0, events=5, extractor=EXTRACTOR):
@@ -33,8 +34,8 @@ def make_batch(num_frames=WINDOWS.crop_frames, size=8, seed=0, events=5, extract
   }
 
 
-def make_augmentation(extractor=EXTRACTOR, windows=WINDOWS, **config):
-  return augment.from_config(ConfigDict(config), extractor, windows)
+def make_augmentation(extractor=EXTRACTOR, windows=WINDOWS, classes=PITCHES, **config):
+  return augment.from_config(ConfigDict(config), extractor, windows, classes)
 
 
 def as_numpy(batch):

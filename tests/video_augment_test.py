@@ -75,14 +75,14 @@ def test_shear_leans_rows():
 def test_by_config():
   windows = input_pipeline.Windows(3, 3, 0, segments=False)
   config = {"flip": {}, "warp": {"rotation_deg": 5.0, "shear_deg": 5.0}}
-  augmentation = augment.from_config(config, EXTRACTOR, windows)
+  augmentation = augment.from_config(config, EXTRACTOR, windows, ("hit",))
   found = augmentation(jax.random.key(0), batch())
   assert found["signal"].shape == (4, 3, 16 * 12 * 3)
   with pytest.raises(
     ValueError, match="augment has 'gain', which the features, VideoFrames, are not made for"
   ):
-    augment.from_config({"gain": {"range_db": (-1.0, 1.0)}}, EXTRACTOR, windows)
+    augment.from_config({"gain": {"range_db": (-1.0, 1.0)}}, EXTRACTOR, windows, ("hit",))
   with pytest.raises(ValueError, match="augment has 'flip', which the features, SignalFrames"):
-    augment.from_config({"flip": {}}, features.SignalFrames(100.0), windows)
+    augment.from_config({"flip": {}}, features.SignalFrames(100.0), windows, ("hit",))
   with pytest.raises(ValueError, match=r"augment.warp has rotation_deg; expected rotation_deg, shear_deg"):
-    augment.from_config({"warp": {"rotation_deg": 5.0}}, EXTRACTOR, windows)
+    augment.from_config({"warp": {"rotation_deg": 5.0}}, EXTRACTOR, windows, ("hit",))

@@ -99,7 +99,7 @@ def trainer(config, network: Network):
     optimizer,
     mesh,
     seeds=[0],
-    augmentation=augment.from_config(config.augment, network.extractor, windows),
+    augmentation=augment.from_config(config.augment, network.extractor, windows, network.classes),
   )
   return step, train_step.init_state(network, optimizer, [0], mesh)
 
@@ -107,7 +107,7 @@ def trainer(config, network: Network):
 def batches_of(config, network: Network, recordings: Sequence[Recording]) -> Iterator[dict[str, jax.Array]]:
   """What the step takes, from an input pipeline of its own."""
   windows = input_pipeline.Windows.from_config(config.window, network.extractor.frame_rate_hz)
-  windows = augment.from_config(config.augment, network.extractor, windows).widen(windows)
+  windows = augment.from_config(config.augment, network.extractor, windows, network.classes).widen(windows)
   crops = input_pipeline.Crops(recordings, network.classes, network.extractor, windows, 0)
   sharding = data_parallel.split(data_parallel.make_mesh(), axis=1)
   batches = input_pipeline.make_iterator(

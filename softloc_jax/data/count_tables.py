@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from softloc_jax.data import text_files
 from softloc_jax.data.event_files import COUNT_HEADER as HEADER
 from softloc_jax.data.recording import CountedWindow
 
@@ -75,11 +76,11 @@ def read_counts(path: str | os.PathLike) -> Table:
 
   Raises:
     FileNotFoundError: no such file.
-    ValueError: another header, or a row that makes no sense; the message names the file, the row (counted
-      from 1, with the header), the value and what was expected.
+    ValueError: no text in UTF-8, another header, or a row that makes no sense; the message names the file,
+      the row (counted from 1, with the header), the value and what was expected.
   """
   path = pathlib.Path(path)
-  numbered = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
+  numbered = enumerate(text_files.read(path).splitlines(), start=1)
   lines = [(number, line) for number, line in numbered if line.strip()]
   if not lines or _fields(lines[0][1].lower()) != HEADER:
     found = lines[0][1] if lines else ""
@@ -133,11 +134,8 @@ def _fields(line: str) -> tuple[str, ...]:
 def _seconds(where: str, name: str, text: str, if_empty: float) -> float:
   if not text:
     return if_empty
-  try:
-    value = float(text)
-  except ValueError:
-    value = np.nan
-  if not 0 <= value < np.inf:
+  value = text_files.number(text)
+  if value is None or not 0 <= value < np.inf:
     raise ValueError(f"{where}: {name} is {text!r}; expected seconds, a number >= 0, or nothing")
   return value
 

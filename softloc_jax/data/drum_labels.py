@@ -15,7 +15,7 @@ from softloc_jax.data.recording import Recording, validate
 CLASSES = ("KD", "SD", "HH")
 
 # Annotators place a hit that opens or ends a recording by eye: some lie just outside it.
-_EDGE_S = 0.05
+EDGE_S = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def recording(
 def _within(item: Item, times_s: np.ndarray, duration_s: float) -> np.ndarray:
   """Times just outside the recording are moved to its edge; others are left for `validate`."""
   inside_s = np.clip(times_s, 0, duration_s)
-  moved = (inside_s != times_s) & (np.abs(inside_s - times_s) <= _EDGE_S)
+  moved = (inside_s != times_s) & (np.abs(inside_s - times_s) <= EDGE_S)
   if moved.any():
     _log.warning(
       "%s: moved %d hits to the edge of the recording (0 to %.4f s), the first from %.4f s",

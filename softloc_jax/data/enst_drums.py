@@ -59,7 +59,7 @@ def find(data_dir: str | os.PathLike, *, mix: str = "wet_mix") -> list[Item]:
     folder = root / drummer
     for stem, path in layout.signals_in(folder / "audio" / mix).items():
       signals[f"{drummer}__{stem}"] = path
-    for path in (folder / "annotation").glob("*.txt"):
+    for path in layout.files_in(folder / "annotation", (".txt",)):
       labels[f"{drummer}__{path.stem}"] = path
   if not signals:
     mixes = sorted({path.name for path in root.glob("drummer_[123]/audio/*") if path.is_dir()})
@@ -89,7 +89,7 @@ def read(item: Item) -> Recording:
   Raises:
     ValueError: an unreadable file, a malformed row, or a hit outside the recording.
   """
-  events = event_files.read_events(item.label_path)
+  events = event_files.read_events(item.label_path, earliest_s=-drum_labels.EDGE_S)
   hits = [(float(time_s), label) for label, times_s in events.items() for time_s in times_s]
   return drum_labels.recording(item, hits, CLASS_OF, IGNORED)
 

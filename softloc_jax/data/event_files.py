@@ -27,7 +27,7 @@ import re
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import midi_files, text_files
 
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jams", ".mid", ".midi")
 
@@ -48,11 +48,12 @@ _SEMICOLON = re.compile(r'"?\d+(?:[.,]\d+)?"?\s*;')
 _FRACTION = re.compile(r"\d*\.\d+")
 
 
-def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_events(path: str | os.PathLike, *, earliest_s: float = 0.0) -> dict[str, np.ndarray]:
   """Reads the events of one recording.
 
   Args:
     path: a csv, tsv, txt, jams, mid or midi file.
+    earliest_s: times before this are refused; less than 0 for annotations that may begin a little early.
 
   Returns:
     Label -> sorted event times in seconds, float64. Repeated events are kept; confidences are not read.
@@ -72,23 +73,20 @@ def read_events(path: str | os.PathLike) -> dict[str, np.ndarray]:
   if not path.is_file():
     raise FileNotFoundError(f"no such file: {path}")
   if extension == ".jams":
-    pairs = _read_jams(path)
+    pairs = _read_jams(path, earliest_s)
   elif extension in (".mid", ".midi"):
-    pairs = _read_midi(path)
+    pairs = _read_midi(path, earliest_s)
   else:
-    pairs = _read_table(path)
+    pairs = _read_table(path, earliest_s)
   times: dict[str, list[float]] = {}
   for time_s, label in pairs:
     times.setdefault(label, []).append(time_s)
   return {label: np.sort(np.array(times[label], dtype=np.float64)) for label in sorted(times)}
 
 
-def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_table(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(time, label) per row of a text table."""
-  try:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-  except UnicodeDecodeError as error:
-    raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+  lines = text_files.read(path).splitlines()
   rows = [
     (number, fields) for number, fields in enumerate(_split_fields(path, lines), start=1) if any(fields)
   ]
@@ -99,13 +97,13 @@ def _read_table(path: pathlib.Path) -> list[tuple[float, str]]:
   number, first = rows[0]
   names = tuple(name.lower() for name in first)
   _refuse_decimal_commas(path, lines)
-  has_header = _as_number(first[0]) is None
+  has_header = text_files.number(first[0]) is None
   if not has_header:
     columns = _columns_without_header(path, rows, is_tabbed="\t" in lines[number - 1])
   else:
     columns = _columns_of_header(path, number, names)
     rows = rows[1:]
-  pairs = [_parse_row(path, row, fields, columns) for row, fields in rows]
+  pairs = [_parse_row(path, row, fields, columns, earliest_s) for row, fields in rows]
   if not has_header:
     _refuse_times_as_labels(path, number, [label for _, label in pairs])
   return pairs
@@ -187,7 +185,7 @@ def _are_intervals(rows: Sequence[list[str]]) -> bool:
   seconds = [fields[1] for fields in rows if len(fields) == 3]
   return (
     len(seconds) == len(rows)
-    and all(_as_number(text) is not None for text in seconds)
+    and all(text_files.number(text) is not None for text in seconds)
     and any(_FRACTION.fullmatch(text) for text in seconds)
   )
 
@@ -202,25 +200,26 @@ def _refuse_times_as_labels(path: pathlib.Path, number: int, labels: Sequence[st
 
 
 def _parse_row(
-  path: pathlib.Path, number: int, fields: list[str], columns: Mapping[str, int]
+  path: pathlib.Path, number: int, fields: list[str], columns: Mapping[str, int], earliest_s: float
 ) -> tuple[float, str]:
   """One (time, label); the row's number is for the message."""
   where = f"{path}: row {number}"
   if len(fields) != columns["width"]:
     raise ValueError(f"{where} has {len(fields)} columns ({fields}); expected {columns['width']}")
-  time_s = _as_number(fields[columns["time"]])
-  if time_s is None or not math.isfinite(time_s) or time_s < 0:
-    raise ValueError(f"{where}: time is {fields[columns['time']]!r}; expected seconds, a number >= 0")
+  time_s = text_files.number(fields[columns["time"]])
+  if time_s is None or not math.isfinite(time_s) or time_s < earliest_s:
+    shown = fields[columns["time"]]
+    raise ValueError(f"{where}: time is {shown!r}; expected seconds, a number >= {earliest_s:g}")
   if "pitch" in columns:
     pitch = fields[columns["pitch"]]
     if not pitch.isdecimal():
       raise ValueError(f"{where}: MidiPitch is {pitch!r}; expected a whole number")
     return time_s, str(int(pitch))
-  if "end" in columns and not (end_s := _as_number(fields[columns["end"]])) >= time_s:
+  if "end" in columns and not (end_s := text_files.number(fields[columns["end"]])) >= time_s:
     raise ValueError(f"{where}: end is {end_s}; expected seconds, a number >= the start of {time_s}")
   # Not used, but a column that does not hold numbers is not a confidence: the file means something else.
   confidence = fields[columns["confidence"]] if "confidence" in columns else ""
-  if confidence and _as_number(confidence) is None:
+  if confidence and text_files.number(confidence) is None:
     raise ValueError(f"{where}: confidence is {confidence!r}; expected a number")
   label = fields[columns["label"]] if "label" in columns else DEFAULT_LABEL
   if not label:
@@ -228,15 +227,7 @@ def _parse_row(
   return time_s, label
 
 
-def _as_number(text: str) -> float | None:
-  """The number that `text` shows, or None."""
-  try:
-    return float(text)
-  except ValueError:
-    return None
-
-
-def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_jams(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(time, label) per observation of the event namespaces."""
   try:
     import jams
@@ -267,7 +258,8 @@ def _read_jams(path: pathlib.Path) -> list[tuple[float, str]]:
   for namespace, observations in found:
     if namespace in JAMS_NAMESPACES:
       pairs += [
-        (_checked_time(path, time_s), _jams_label(namespace, value)) for time_s, value in observations
+        (_checked_time(path, time_s, earliest_s), _jams_label(namespace, value))
+        for time_s, value in observations
       ]
   return pairs
 
@@ -281,14 +273,14 @@ def _jams_label(namespace: str, value) -> str:
   return str(value).strip()
 
 
-def _read_midi(path: pathlib.Path) -> list[tuple[float, str]]:
+def _read_midi(path: pathlib.Path, earliest_s: float) -> list[tuple[float, str]]:
   """(onset, pitch) of every note."""
-  notes = [note for instrument in midi_files.read(path).instruments for note in instrument.notes]
-  return [(_checked_time(path, note.start), str(note.pitch)) for note in notes]
+  notes = midi_files.read(path).notes
+  return [(_checked_time(path, note.start_s, earliest_s), str(note.pitch)) for note in notes]
 
 
-def _checked_time(path: pathlib.Path, time_s: float) -> float:
-  """A finite time that is not negative."""
-  if not (math.isfinite(time_s) and time_s >= 0):
-    raise ValueError(f"{path}: event at {time_s} s; expected a time >= 0 s")
+def _checked_time(path: pathlib.Path, time_s: float, earliest_s: float) -> float:
+  """A finite time that is not too early."""
+  if not (math.isfinite(time_s) and time_s >= earliest_s):
+    raise ValueError(f"{path}: event at {time_s} s; expected a time >= {earliest_s:g} s")
   return float(time_s)

@@ -21,7 +21,7 @@ import warnings
 
 import numpy as np
 
-from softloc_jax.data import video_files
+from softloc_jax.data import layout, video_files
 from softloc_jax.data.recording import Recording, validate
 
 CLASSES = (
@@ -169,10 +169,10 @@ def find(data_dir: str | os.PathLike) -> list[Swing]:
     ValueError: see `annotations`; a clip that belongs to no annotation, or two files of one video.
   """
   folder = pathlib.Path(data_dir)
-  clips = {_number(path): path for path in sorted((folder / CLIPS_FOLDER).glob("*.mp4"))}
+  clips = {_number(path): path for path in layout.files_in(folder / CLIPS_FOLDER, (".mp4",))}
   raw: dict[str, pathlib.Path] = {}
-  for path in sorted((folder / RAW_FOLDER).glob("*")):
-    if path.suffix.lower() in video_files.EXTENSIONS and raw.setdefault(path.stem, path) != path:
+  for path in layout.files_in(folder / RAW_FOLDER, video_files.EXTENSIONS):
+    if raw.setdefault(path.stem, path) != path:
       raise ValueError(f"{path}: there is {raw[path.stem].name} too; expected one file of a video")
   swings = annotations(folder)
   unknown = sorted(set(clips) - {one.id for one in swings})

@@ -20,7 +20,7 @@ import zipfile
 
 import numpy as np
 
-from softloc_jax.data import midi_files
+from softloc_jax.data import midi_files, text_files
 from softloc_jax.data.splits import SPLITS, listing
 
 # Notes of the Roland TD-11 that the drummers played; the rims of toms and the bows and edges of cymbals are
@@ -122,16 +122,16 @@ def find(data_dir: str | os.PathLike) -> list[Performance]:
 
   Raises:
     FileNotFoundError: no such folder, no info.csv, or a MIDI file that it names is missing.
-    ValueError: a column of info.csv is missing, or a row is malformed; with its number.
+    ValueError: info.csv is no text in UTF-8, a column is missing, or a row is malformed; with its number.
   """
   path = _locate(pathlib.Path(data_dir))
   if path.is_dir():
-    text = (path / "info.csv").read_text(encoding="utf-8-sig")
+    text = text_files.read(path / "info.csv")
     present = {str(p.relative_to(path).as_posix()) for p in path.rglob("*.mid")}
   else:
     with zipfile.ZipFile(path) as archive:
       prefix = _prefix(archive)
-      text = archive.read(prefix + "info.csv").decode("utf-8-sig")
+      text = text_files.read(f"{path}: info.csv", archive.read(prefix + "info.csv"))
       present = {name.removeprefix(prefix) for name in archive.namelist()}
   reader = csv.DictReader(io.StringIO(text))
   missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
@@ -172,12 +172,11 @@ def _prefix(archive: zipfile.ZipFile) -> str:
 
 
 def _performance(path: pathlib.Path, row: dict[str, str], number: int) -> Performance:
-  try:
-    bpm, duration_s = float(row["bpm"]), float(row["duration"])
-  except (TypeError, ValueError):
+  bpm, duration_s = (text_files.number(row[name] or "") for name in ("bpm", "duration"))
+  if bpm is None or duration_s is None:
     raise ValueError(
       f"{path}: info.csv, row {number}: bpm {row['bpm']!r}, duration {row['duration']!r}; expected numbers"
-    ) from None
+    )
   if row["split"] not in SPLITS or not (bpm > 0 and duration_s > 0):
     raise ValueError(
       f"{path}: info.csv, row {number}: split {row['split']!r}, bpm {bpm}, duration {duration_s};"
@@ -198,7 +197,7 @@ def read(performance: Performance) -> Strokes:
 
   Raises:
     ValueError: an unreadable MIDI file, or a note that is none of the kit's.
-    ImportError: pretty_midi is not installed.
+    ImportError: mido is not installed.
   """
   name = f"{performance.path}: {performance.midi_filename}"
   if performance.path.is_dir():
@@ -208,16 +207,11 @@ def read(performance: Performance) -> Strokes:
     with zipfile.ZipFile(performance.path) as archive:
       content = archive.read(_prefix(archive) + performance.midi_filename)
   midi = midi_files.read(name, io.BytesIO(content))
-  notes = sorted((n.start, n.pitch, n.velocity) for part in midi.instruments for n in part.notes)
+  notes = sorted((note.start_s, note.pitch, note.velocity) for note in midi.notes)
   unknown = sorted({pitch for _, pitch, _ in notes} - set(VOICE_OF_NOTE))
   if unknown:
     raise ValueError(f"{name}: notes {unknown}; expected those of the kit, {sorted(VOICE_OF_NOTE)}")
-  pedal = sorted(
-    (change.time, change.value)
-    for part in midi.instruments
-    for change in part.control_changes
-    if change.number == _PEDAL_CONTROLLER
-  )
+  pedal = [(change.time_s, change.value) for change in midi.controls if change.number == _PEDAL_CONTROLLER]
   times_s, pitches, velocities = np.array(notes, np.float64).reshape(-1, 3).T
   return Strokes(
     times_s,

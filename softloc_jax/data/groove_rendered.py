@@ -277,3 +277,8 @@ class GrooveRendered(Rendered):
     played = {one.path if one.path.is_file() else one.path / one.midi_filename for one in self.performances}
     shots = {shot.path for kits in self.voices.values() for kit in kits for shot in kit}
     return sorted(played | shots)
+
+  def content(self) -> Any:
+    """See `Rendered`: what info.csv says of the performances, and what the one-shots are."""
+    played = [dataclasses.replace(one, path=pathlib.Path()) for one in self.performances]
+    return played, {voice: [one_shots.described(kit) for kit in kits] for voice, kits in self.voices.items()}

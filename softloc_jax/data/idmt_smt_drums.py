@@ -21,7 +21,7 @@ import pathlib
 import re
 from xml.etree import ElementTree
 
-from softloc_jax.data import drum_labels, item_splits, layout
+from softloc_jax.data import drum_labels, item_splits, layout, text_files
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording
 
@@ -48,9 +48,8 @@ def find(data_dir: str | os.PathLike) -> list[Item]:
     ValueError: a mix that is called after none of the subsets.
   """
   root = layout.top_folder(data_dir, "annotation_xml", _EXPECTED)
-  labels = {
-    path.name.removesuffix(f"{_MIX}.xml"): path for path in (root / "annotation_xml").glob(f"*{_MIX}.xml")
-  }
+  paths = layout.files_in(root / "annotation_xml", (".xml",), _MIX)
+  labels = {path.stem.removesuffix(_MIX): path for path in paths}
   pairs = layout.pair(layout.signals_in(root / "audio", _MIX), labels, _EXPECTED)
   return [Item(track, signal, label, group=_subset(signal, track)) for track, signal, label in pairs]
 
@@ -89,11 +88,8 @@ def read_annotation(path: str | os.PathLike) -> list[tuple[float, str]]:
   hits = []
   for number, event in enumerate(transcription.findall("event"), start=1):
     onset, instrument = (event.findtext(tag, "").strip() for tag in ("onsetSec", "instrument"))
-    try:
-      time_s = float(onset)
-    except ValueError:
-      time_s = math.nan
-    if not math.isfinite(time_s) or not instrument:
+    time_s = text_files.number(onset)
+    if time_s is None or not math.isfinite(time_s) or not instrument:
       raise ValueError(
         f"{path}: event {number} has onsetSec {onset!r} and instrument {instrument!r}; expected a time in"
         f" seconds and one of {', '.join(CLASSES)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 import logging
 import os
 import pathlib
@@ -44,12 +44,32 @@ def top_folder(data_dir: str | os.PathLike, marker: str, expected: str) -> pathl
   return candidates[0]
 
 
+def is_hidden(path: pathlib.PurePath) -> bool:
+  """Whether a file is no part of a distribution, as those that macOS puts beside others (`._track.wav`)."""
+  return path.name.startswith(".")
+
+
+def files_in(folder: pathlib.Path, extensions: Collection[str], suffix: str = "") -> list[pathlib.Path]:
+  """The files of a folder that are not hidden, sorted; none where there is no such folder.
+
+  Args:
+    folder: not those inside it.
+    extensions: that files have, such as ".txt"; in capitals, too.
+    suffix: with which names end before the extension.
+  """
+  return sorted(
+    path
+    for path in folder.glob(f"*{suffix}.*")
+    if path.suffix.lower() in extensions and path.stem.endswith(suffix) and not is_hidden(path)
+  )
+
+
 def signals_in(folder: pathlib.Path, suffix: str = "") -> dict[str, pathlib.Path]:
   """Audio files by name, without `suffix` and extension; one each, `.wav` before `.flac` before `.ogg`."""
   found: dict[str, pathlib.Path] = {}
   for extension in SIGNAL_EXTENSIONS:
-    for path in sorted(folder.glob(f"*{suffix}{extension}")):
-      found.setdefault(path.name.removesuffix(extension).removesuffix(suffix), path)
+    for path in files_in(folder, (extension,), suffix):
+      found.setdefault(path.stem.removesuffix(suffix), path)
   return found
 
 

@@ -13,13 +13,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+import math
 import os
 import pathlib
 import re
 
 import numpy as np
 
-from softloc_jax.data import event_files, signal_files
+from softloc_jax.data import event_files, signal_files, text_files
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording, validate
 from softloc_jax.data.splits import listing
@@ -85,10 +86,10 @@ def find(data_dir: str | os.PathLike) -> list[Item]:
   by_stem: dict[str, dict[str, pathlib.Path]] = {}
   for path in sorted(root.glob("*/MUS/MAPS_MUS-*")):
     match = _NAME.fullmatch(path.stem)
-    if match and path.suffix in (*_SIGNAL_EXTENSIONS, *_LABEL_EXTENSIONS):
+    if match and path.suffix.lower() in (*_SIGNAL_EXTENSIONS, *_LABEL_EXTENSIONS):
       if match["instrument"] != path.parts[-3]:
         raise ValueError(f"{path}: the name says {match['instrument']!r}, the folder {path.parts[-3]!r}")
-      by_stem.setdefault(path.stem, {})[path.suffix] = path
+      by_stem.setdefault(path.stem, {})[path.suffix.lower()] = path
   if not by_stem:
     found = listing(sorted(path.name for path in root.iterdir())) or "nothing"
     raise FileNotFoundError(f"no piece in {root}; {_EXPECTED}; found {found}")
@@ -166,7 +167,8 @@ def read_labels(item: Item) -> dict[str, np.ndarray]:
   Raises:
     ValueError: an unreadable file, a malformed row, or a pitch that a piano does not have.
   """
-  notes = read_midi(item.label_path) if item.label_path.suffix == ".mid" else read_table(item.label_path)
+  is_midi = item.label_path.suffix.lower() == ".mid"
+  notes = read_midi(item.label_path) if is_midi else read_table(item.label_path)
   times: dict[str, list[float]] = {}
   for onset_s, pitch in sorted(notes):
     if pitch not in PITCHES:
@@ -179,10 +181,10 @@ def read_table(path: pathlib.Path) -> list[tuple[float, int]]:
   """Onset in seconds and MIDI pitch of every row of a MAPS `.txt` table.
 
   Raises:
-    ValueError: another header, or a row that does not hold two times and a pitch; with its number.
+    ValueError: no text in UTF-8, another header, or a row that does not hold two times and a pitch; with its
+      number.
   """
-  with open(path, encoding="utf-8-sig") as file:
-    lines = file.read().splitlines()
+  lines = text_files.read(path).splitlines()
   if not lines or lines[0].split() != _HEADER:
     raise ValueError(f"{path}: the header is {lines[0] if lines else ''!r}; expected {' '.join(_HEADER)}")
   notes = []
@@ -190,13 +192,12 @@ def read_table(path: pathlib.Path) -> list[tuple[float, int]]:
     fields = line.split()
     if not fields:
       continue
-    try:
-      onset_s, _, pitch = float(fields[0]), float(fields[1]), int(fields[2])
-    except (ValueError, IndexError):
-      raise ValueError(f"{path}: row {number} is {line!r}; expected {' '.join(_HEADER)}") from None
-    if len(fields) != 3 or not onset_s >= 0:
+    times_s = [text_files.number(field) for field in fields[:2]]
+    if len(fields) != 3 or None in times_s or not fields[2].isdecimal():
+      raise ValueError(f"{path}: row {number} is {line!r}; expected {' '.join(_HEADER)}")
+    if not 0 <= times_s[0] < math.inf:
       raise ValueError(f"{path}: row {number} is {line!r}; expected {' '.join(_HEADER)}, from 0 s on")
-    notes.append((onset_s, pitch))
+    notes.append((times_s[0], int(fields[2])))
   return notes
 
 

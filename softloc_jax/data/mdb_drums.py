@@ -64,8 +64,8 @@ def find(data_dir: str | os.PathLike, *, mix: str = "drum_only") -> list[Item]:
     raise ValueError(f"mix is {mix!r}; expected one of {', '.join(MIXES)}")
   root = layout.top_folder(data_dir, "annotations/class", _EXPECTED)
   signals = layout.signals_in(root / "audio" / mix, MIXES[mix])
-  paths = (root / "annotations" / "class").glob("*_class.txt")
-  labels = {path.name.removesuffix("_class.txt"): path for path in paths}
+  paths = layout.files_in(root / "annotations" / "class", (".txt",), "_class")
+  labels = {path.stem.removesuffix("_class"): path for path in paths}
   return [Item(track, *files, group=mix) for track, *files in layout.pair(signals, labels, _EXPECTED)]
 
 
@@ -75,7 +75,7 @@ def read(item: Item) -> Recording:
   Raises:
     ValueError: an unreadable file, a malformed row, or a hit outside the recording.
   """
-  events = event_files.read_events(item.label_path)
+  events = event_files.read_events(item.label_path, earliest_s=-drum_labels.EDGE_S)
   hits = [(float(time_s), label) for label, times_s in events.items() for time_s in times_s]
   return drum_labels.recording(item, hits, {name: name for name in CLASSES}, _IGNORED)
 
@@ -84,14 +84,17 @@ def read_subclasses(item: Item) -> dict[str, np.ndarray]:
   """Hit times in seconds by instrument and way of playing, such as open (`OHH`) and closed hi-hat (`CHH`).
 
   Returns:
-    Subclass -> sorted times of every hit of the track, toms and cymbals too.
+    Subclass -> sorted times of every hit of the track, toms and cymbals too. Hits up to 50 ms before the
+    start are moved to it, as by `read`.
 
   Raises:
     FileNotFoundError: the track has no file in `annotations/subclass`.
     ValueError: a malformed row.
   """
   annotations = pathlib.Path(item.label_path).parents[1]
-  return event_files.read_events(annotations / "subclass" / f"{item.id}_subclass.txt")
+  path = annotations / "subclass" / f"{item.id}_subclass.txt"
+  events = event_files.read_events(path, earliest_s=-drum_labels.EDGE_S)
+  return {name: np.maximum(times_s, 0.0) for name, times_s in events.items()}
 
 
 def mirex_split(items: Sequence[Item]) -> dict[str, list[Item]]:

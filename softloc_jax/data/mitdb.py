@@ -15,6 +15,7 @@ import pathlib
 
 import numpy as np
 
+from softloc_jax.data import layout
 from softloc_jax.data.recording import Recording, validate
 
 CLASSES = ("beat",)
@@ -55,7 +56,7 @@ def load(data_dir: str | os.PathLike, records: Sequence[str] | None = None) -> l
     raise FileNotFoundError(
       f"no such folder: {folder}; expected the MIT-BIH files <record>.hea, .dat and .atr"
     )
-  found = sorted(path.stem for path in folder.glob("*.hea"))
+  found = sorted(path.stem for path in folder.glob("*.hea") if not layout.is_hidden(path))
   if not found:
     raise FileNotFoundError(
       f"no .hea file in {folder}; expected the MIT-BIH files <record>.hea, .dat and .atr"

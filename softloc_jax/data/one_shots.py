@@ -29,8 +29,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import csv
 import dataclasses
 import functools
+import io
 import json
 import logging
+import math
 import os
 import pathlib
 import re
@@ -38,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from softloc_jax.data import sampler, signal_files
+from softloc_jax.data import layout, sampler, signal_files, text_files
 from softloc_jax.data.splits import listing
 
 # Layers that are not numbers, softest first.
@@ -58,6 +60,7 @@ _CONVENTIONS: tuple[Mapping[str, Any], ...] = (
   {"pattern": r"(?P<layer>\d+)-(?P<name>[A-Za-z]+\d*)", "voices": _DRUM_VOICES},
   {"pattern": r"(?P<pitch>[A-G][#b]?-?\d)(v(?P<layer>[A-Za-z]+|\d+))?"},
 )
+_COLUMNS = ("file", "voice", "pitch", "layer", "instrument")
 _EXPECTED = "expected audio files named as 12-Snare.flac or F#1vH.flac, or a mapping.json or mapping.csv"
 _NOTE = re.compile(r"(?P<step>[A-G])(?P<accidental>[#b]?)(?P<octave>-?\d+)")
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -97,22 +100,21 @@ def find(data_dir: str | os.PathLike, mapping: Mapping[str, Any] | None = None) 
   folder = pathlib.Path(data_dir)
   if not folder.is_dir():
     raise FileNotFoundError(f"no such folder: {folder}; {_EXPECTED}")
-  paths = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in signal_files.AUDIO_EXTENSIONS]
+  paths = layout.files_in(folder, signal_files.AUDIO_EXTENSIONS)
   if not paths:
     found = listing(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise FileNotFoundError(f"no audio in {folder}; {_EXPECTED}; found {found}")
+  where, first_row = f"{folder}: the mapping", 1
   if mapping is None:
-    mapping = _mapping_of(folder)
+    mapping, where, first_row = _own_mapping(folder)
   if mapping is not None and "files" in mapping:
-    shots = [_row(folder, row, number) for number, row in enumerate(mapping["files"], start=2)]
+    rows = _rows_of(mapping, where)
+    shots = [_row(folder, row, f"{where}: row {number}") for number, row in enumerate(rows, start=first_row)]
     unknown = sorted({path.name for path in paths} - {shot.path.name for shot in shots})
   else:
     conventions = _CONVENTIONS if mapping is None else (mapping,)
-    for convention in conventions:
-      matched = {path: shot for path in paths if (shot := _match(path, convention))}
-      if matched:
-        break
-    else:
+    matched = next(filter(None, (_match(paths, convention, where) for convention in conventions)), None)
+    if matched is None:
       raise ValueError(f"{folder}: no file name fits; {_EXPECTED}; found {listing([p.name for p in paths])}")
     shots = list(matched.values())
     unknown = [path.name for path in paths if path not in matched]
@@ -132,72 +134,110 @@ def find_all(data_dirs: str | os.PathLike | Sequence[str | os.PathLike]) -> list
   return [shot for data_dir in data_dirs for shot in find(data_dir)]
 
 
-def _mapping_of(folder: pathlib.Path) -> Mapping[str, Any] | None:
-  """What the folder's own mapping file holds."""
-  if (folder / "mapping.json").exists():
+def _own_mapping(folder: pathlib.Path) -> tuple[Mapping[str, Any] | None, str, int]:
+  """What the folder's own mapping file holds, its name for messages, and the number of its first row."""
+  path = folder / "mapping.json"
+  if path.exists():
+    text = text_files.read(path)
     try:
-      mapping = json.loads((folder / "mapping.json").read_text(encoding="utf-8"))
+      mapping = json.loads(text)
     except ValueError as error:
-      raise ValueError(f"{folder / 'mapping.json'}: not json: {error}") from error
+      raise ValueError(f"{path}: not json: {error}") from error
     if not isinstance(mapping, dict):
-      raise ValueError(f"{folder / 'mapping.json'}: holds a {type(mapping).__name__}; expected an object")
-    return mapping
-  if not (folder / "mapping.csv").exists():
-    return None
-  with open(folder / "mapping.csv", encoding="utf-8-sig", newline="") as file:
-    reader = csv.DictReader(file)
-    rows = list(reader)
+      raise ValueError(f"{path}: holds a {type(mapping).__name__}; expected an object")
+    return mapping, str(path), 1
+  path = folder / "mapping.csv"
+  if not path.exists():
+    return None, str(folder), 1
+  reader = csv.DictReader(io.StringIO(text_files.read(path)))
+  rows = list(reader)
   names = reader.fieldnames or []
   if "file" not in names or not {"voice", "pitch"} & set(names):
     raise ValueError(
-      f"{folder / 'mapping.csv'}: the header is {','.join(names)!r}; expected file,voice or file,pitch,"
-      " and perhaps layer and instrument"
+      f"{path}: the header is {','.join(names)!r}; expected file,voice or file,pitch, and perhaps layer and"
+      " instrument"
     )
-  return {"files": rows}
+  return {"files": rows}, str(path), 2
 
 
-def _row(folder: pathlib.Path, row: Mapping[str, str], number: int) -> OneShot:
-  path = folder / str(row.get("file"))
+def _rows_of(mapping: Mapping[str, Any], where: str) -> Sequence[Any]:
+  rows = mapping["files"]
+  if isinstance(rows, str | Mapping) or not isinstance(rows, Sequence):
+    raise ValueError(f"{where}: files is {rows!r}; expected a list of objects with file, and voice or pitch")
+  return rows
+
+
+def _row(folder: pathlib.Path, row: Any, where: str) -> OneShot:
+  """The one-shot that a row says; json has numbers where tables have text."""
+  if not isinstance(row, Mapping):
+    raise ValueError(f"{where} is {row!r}; expected an object with file, and voice or pitch")
+  fields = {name: _text(row.get(name), name, where) for name in _COLUMNS}
+  path = folder / fields["file"]
   if not path.is_file():
-    raise FileNotFoundError(f"{folder}: row {number} of the mapping names {row.get('file')!r}; no such file")
-  if bool(row.get("voice")) == bool(row.get("pitch")):
-    raise ValueError(f"{folder}: row {number} of the mapping is {dict(row)}; expected a voice or a pitch")
-  pitch = parse_pitch(row["pitch"], path) if row.get("pitch") else None
-  voice = row.get("voice") or ""
-  instrument = row.get("instrument") or voice or str(row["pitch"])
-  return OneShot(path, instrument, voice, pitch, _layer(row.get("layer"), path))
+    raise FileNotFoundError(f"{where} names {row.get('file')!r}; no such file")
+  if bool(fields["voice"]) == bool(fields["pitch"]):
+    raise ValueError(f"{where} is {dict(row)}; expected a voice or a pitch")
+  pitch = parse_pitch(fields["pitch"], where) if fields["pitch"] else None
+  instrument = fields["instrument"] or fields["voice"] or fields["pitch"]
+  return OneShot(path, instrument, fields["voice"], pitch, _layer(fields["layer"], where))
 
 
-def _match(path: pathlib.Path, mapping: Mapping[str, Any]) -> OneShot | None:
-  """The one-shot that a file's name says it is, or None."""
-  unknown = set(mapping) - {"pattern", "voices"}
-  if unknown or "pattern" not in mapping:
-    raise ValueError(f"a mapping has the keys {sorted(mapping)}; expected pattern and voices, or files")
-  pattern = re.compile(mapping["pattern"])
+def _text(value: Any, name: str, where: str) -> str:
+  if value is None:
+    return ""
+  if isinstance(value, bool) or not isinstance(value, str | int | float):
+    raise ValueError(f"{where}: {name} is {value!r}; expected a text or a number")
+  return str(value)
+
+
+def _match(
+  paths: Iterable[pathlib.Path], mapping: Mapping[str, Any], where: str
+) -> dict[pathlib.Path, OneShot]:
+  """The one-shots that names say files are, of those whose names do."""
+  pattern, voices = _pattern(mapping, where)
+  matches = {path: match for path in paths if (match := pattern.fullmatch(path.stem))}
+  found = {path: _named(path, match.groupdict(), voices) for path, match in matches.items()}
+  return {path: shot for path, shot in found.items() if shot is not None}
+
+
+def _named(path: pathlib.Path, groups: Mapping[str, str | None], voices: Mapping[str, str]) -> OneShot | None:
+  """The one-shot that the parts of a name say, or None."""
+  layer = _layer(groups.get("layer"), path)
+  if (pitch := groups.get("pitch")) is not None:
+    return OneShot(path, pitch, "", parse_pitch(pitch, path), layer)
+  name = groups.get("name")
+  return OneShot(path, name, voices[name], None, layer) if name in voices else None
+
+
+def _pattern(mapping: Mapping[str, Any], where: str) -> tuple[re.Pattern[str], Mapping[str, str]]:
+  """The regular expression of a mapping, and its voices."""
+  if set(mapping) - {"pattern", "voices"} or "pattern" not in mapping:
+    raise ValueError(f"{where}: has the keys {sorted(mapping)}; expected pattern and voices, or files")
+  try:
+    pattern = re.compile(mapping["pattern"])
+  except (re.error, TypeError) as error:
+    raise ValueError(
+      f"{where}: pattern is {mapping['pattern']!r}; expected a regular expression ({error})"
+    ) from error
   if not {"name", "pitch"} & set(pattern.groupindex):
     raise ValueError(
-      f"the mapping's pattern {pattern.pattern!r} has no group (?P<name>...) or (?P<pitch>...)"
+      f"{where}: pattern {pattern.pattern!r} has no group (?P<name>...) or (?P<pitch>...); expected one"
     )
-  match = pattern.fullmatch(path.stem)
-  if match is None:
-    return None
-  groups = match.groupdict()
-  layer = _layer(groups.get("layer"), path)
-  if groups.get("pitch") is not None:
-    return OneShot(path, groups["pitch"], "", parse_pitch(groups["pitch"], path), layer)
-  voice = mapping.get("voices", {}).get(groups["name"])
-  return OneShot(path, groups["name"], voice, None, layer) if voice else None
+  voices = mapping.get("voices", {})
+  if not isinstance(voices, Mapping) or not all(isinstance(voice, str) for voice in voices.values()):
+    raise ValueError(f"{where}: voices is {voices!r}; expected an object of names and voices")
+  return pattern, voices
 
 
-def _layer(text: str | None, path: pathlib.Path) -> float:
-  if text is None or text == "":
+def _layer(text: str | None, where: pathlib.Path | str) -> float:
+  if not text:
     return 0.0
   if text in LAYERS:
     return float(LAYERS.index(text))
-  try:
-    return float(text)
-  except ValueError:
-    raise ValueError(f"{path}: layer {text!r}; expected a number or one of {', '.join(LAYERS)}") from None
+  layer = text_files.number(text)
+  if layer is None or not math.isfinite(layer):
+    raise ValueError(f"{where}: layer {text!r}; expected a number or one of {', '.join(LAYERS)}")
+  return layer
 
 
 def parse_pitch(text: str, path: pathlib.Path | str = "pitch") -> float:
@@ -210,10 +250,10 @@ def parse_pitch(text: str, path: pathlib.Path | str = "pitch") -> float:
   if match:
     shift = {"": 0, "#": 1, "b": -1}[match["accidental"]]
     return 12.0 * (int(match["octave"]) + 1) + _STEPS[match["step"]] + shift
-  try:
-    return float(text)
-  except ValueError:
-    raise ValueError(f"{path}: pitch {text!r}; expected a MIDI number or a name such as F#1") from None
+  pitch = text_files.number(text)
+  if pitch is None or not math.isfinite(pitch):
+    raise ValueError(f"{path}: pitch {text!r}; expected a MIDI number or a name such as F#1")
+  return pitch
 
 
 @functools.lru_cache(maxsize=4096)
@@ -234,14 +274,25 @@ def read(shot: OneShot) -> sampler.Sound:
 
 
 def by_voice(shots: Iterable[OneShot]) -> dict[str, list[tuple[OneShot, ...]]]:
-  """Voice -> its instruments, each the tuple of its one-shots, softest first."""
-  grouped: dict[tuple[str, str], list[OneShot]] = {}
+  """Voice -> its instruments, each the tuple of its one-shots, softest first.
+
+  Instruments are in the order of their folders among `shots`, and of their names within a folder: where
+  folders lie does not matter.
+  """
+  grouped: dict[tuple[str, int, str], list[OneShot]] = {}
+  folders: dict[pathlib.Path, int] = {}
   for shot in shots:
-    grouped.setdefault((shot.voice, str(shot.path.parent) + shot.instrument), []).append(shot)
+    place = folders.setdefault(shot.path.parent, len(folders))
+    grouped.setdefault((shot.voice, place, shot.instrument), []).append(shot)
   voices: dict[str, list[tuple[OneShot, ...]]] = {}
-  for (voice, _), members in sorted(grouped.items()):
+  for (voice, _, _), members in sorted(grouped.items()):
     voices.setdefault(voice, []).append(tuple(sorted(members, key=lambda shot: (shot.layer, shot.path))))
   return voices
+
+
+def described(shots: Iterable[OneShot]) -> list[tuple[str, str, str, float | None, float]]:
+  """What one-shots are taken for, without the folders they are in; for telling whether that has changed."""
+  return [(shot.path.name, shot.instrument, shot.voice, shot.pitch, shot.layer) for shot in shots]
 
 
 def pick(

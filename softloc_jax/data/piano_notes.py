@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 
 import numpy as np
 
 from softloc_jax.data import maps, midi_files
+from softloc_jax.data.splits import SPLITS
+
+_HELD_OUT = 0.1  # share of the pieces to train on that validate
 
 
 def read_notes(path: str | os.PathLike) -> np.ndarray:
@@ -32,8 +36,7 @@ def read_notes(path: str | os.PathLike) -> np.ndarray:
 
 
 def _read_midi(path: pathlib.Path) -> np.ndarray:
-  parts = midi_files.read(path).instruments
-  notes = [(n.start, n.end - n.start, n.pitch, n.velocity / 127) for part in parts for n in part.notes]
+  notes = [(n.start_s, n.end_s - n.start_s, n.pitch, n.velocity / 127) for n in midi_files.read(path).notes]
   return np.array(sorted(notes), np.float64).reshape(-1, 4)
 
 
@@ -81,9 +84,25 @@ def checked(notes: np.ndarray) -> np.ndarray:
 
 
 def pieces_of(maps_dir: str | os.PathLike | None) -> dict[str, list[np.ndarray]]:
-  """The notes of MAPS' pieces by split; every piece once, though several instruments play it."""
+  """The notes of MAPS' pieces by split; every piece once, though several instruments play it.
+
+  One in ten of the pieces to train on, and one at least of several, is for validation: always the same, by a
+  hash of its name. The pieces of MAPS' test set are for testing.
+
+  Args:
+    maps_dir: as `maps.find` takes it; None gives no piece.
+
+  Returns:
+    "train", "validation" and "test" -> notes of each piece, as of `read_notes`.
+
+  Raises:
+    FileNotFoundError, ValueError: as `maps.find` and `read_notes`.
+  """
   if not maps_dir:
-    return {"train": [], "test": []}
+    return {name: [] for name in SPLITS}
   split = maps.configuration_2(maps.find(maps_dir))
   once = {name: {maps.piece(item): item.label_path for item in split[name]} for name in ("train", "test")}
-  return {name: [read_notes(path) for path in paths.values()] for name, paths in once.items()}
+  names = sorted(once["train"], key=lambda name: hashlib.sha256(name.encode()).digest())
+  num_held_out = min(max(round(_HELD_OUT * len(names)), 1), max(len(names) - 1, 0))
+  once["validation"] = {name: once["train"].pop(name) for name in names[:num_held_out]}
+  return {name: [read_notes(path) for path in once[name].values()] for name in SPLITS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import hashlib
 import os
 import pathlib
 from typing import Any
@@ -23,6 +24,11 @@ from softloc_jax.data.rendered import Clip, Rendered, check_level_range, check_p
 CLASSES = maps.CLASSES
 # Nothing is struck this near to the end: there would be too little of it to hear.
 EDGE_S = 0.05
+_NEEDED = {
+  "train": "pieces of the software pianos that are not tested",
+  "validation": "two or more pieces to train on, one of which validates, or num_validation=0",
+  "test": "pieces of the Disklavier, or num_test=0",
+}
 _UNDAMPED_PITCH = 89  # from about F6 on, pianos have no dampers
 
 
@@ -60,7 +66,7 @@ class PianoVariation:
 
 
 def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
-  """The one-shots of each folder: its notes, by pitch.
+  """The one-shots of each folder, in the order of folders among `shots`: its notes, by pitch.
 
   Raises:
     ValueError: a one-shot that is no note.
@@ -70,7 +76,7 @@ def pianos(shots: Sequence[OneShot]) -> list[tuple[OneShot, ...]]:
     if shot.pitch is None:
       raise ValueError(f"{shot.path}: a stroke on {shot.voice!r}; expected a note with a pitch")
     folders.setdefault(shot.path.parent, []).append(shot)
-  return [tuple(folders[folder]) for folder in sorted(folders)]
+  return [tuple(notes) for notes in folders.values()]
 
 
 def nearest(rng: np.random.Generator, piano: Sequence[OneShot], pitch: float, velocity: float) -> OneShot:
@@ -177,7 +183,8 @@ def find(
   Args:
     data_dir: sampled pianos to train on, a folder each, as `one_shots.find_all` takes them.
     test_dir: those to test on; none tests on the same.
-    maps_dir: MAPS, whose pieces are played, those of its test set in "test" alone; None plays random notes.
+    maps_dir: MAPS, whose pieces are played, those of its test set in "test" alone, and one in ten of the
+      others in "validation" alone (see `piano_notes.pieces_of`); None plays random notes.
     num_train: how many clips; 0 for none.
     num_validation: likewise.
     num_test: likewise.
@@ -188,6 +195,7 @@ def find(
 
   Raises:
     FileNotFoundError, ValueError: as `one_shots.find`, `piano_notes.pieces_of` and `PianoRendered`.
+    ValueError: no piece in `maps_dir` for a split that has clips.
   """
   train_shots = one_shots.find_all(data_dir)
   test_shots = one_shots.find_all(test_dir) or train_shots
@@ -197,10 +205,12 @@ def find(
 
   def make(split: str, num_recordings: int) -> PianoRendered:
     is_test = split == "test"
+    if maps_dir and not pieces[split]:
+      raise ValueError(f"{maps_dir}: no piece for the split {split!r}; expected {_NEEDED[split]}")
     return PianoRendered(
       split,
       test_shots if is_test else train_shots,
-      pieces["test" if is_test else "train"],
+      pieces[split],
       num_recordings=num_recordings,
       **settings,
     )
@@ -270,3 +280,10 @@ class PianoRendered(Rendered):
   def files(self) -> list[pathlib.Path]:
     """See `Rendered`: the one-shots."""
     return sorted(shot.path for piano in self.pianos for shot in piano)
+
+  def content(self) -> Any:
+    """See `Rendered`: what the one-shots are, and the notes that are played."""
+    notes = hashlib.sha256()
+    for piece in self.pieces:
+      notes.update(repr(piece.shape).encode() + piece.tobytes())
+    return [one_shots.described(piano) for piano in self.pianos], notes.hexdigest()

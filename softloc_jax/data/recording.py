@@ -81,8 +81,10 @@ class Recording:
     counted = {
       label: [one for one in windows if one.end_s <= duration_s] for label, windows in self.counted.items()
     }
-    signal = self.signal[: round(duration_s * self.sample_rate_hz)]
-    return self.replace(signal=signal, events=events, counted=counted)
+    num_samples = round(duration_s * self.sample_rate_hz)
+    if num_samples / self.sample_rate_hz < duration_s:
+      num_samples += 1  # so that no event lies beyond the signal
+    return self.replace(signal=self.signal[:num_samples], events=events, counted=counted)
 
   def replace(self, **changes) -> Recording:
     """A copy with some fields changed."""
@@ -98,7 +100,7 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
 
   Raises:
     ValueError: an empty signal, NaN or infinity in it, a sample rate that is
-      not positive, an event or counted window outside the recording, windows of a class
+      not positive or infinite, an event or counted window outside the recording, windows of a class
       that overlap, a class with both, or an unknown label. The message names the
       recording, the value and what was expected.
   """
@@ -108,7 +110,7 @@ def validate(recording: Recording, classes: Sequence[str] | None = None) -> None
     raise ValueError(
       f"{name}: signal has shape {np.shape(signal)}; expected [num_samples] or [num_samples, channels]"
     )
-  if not recording.sample_rate_hz > 0:
+  if not 0 < recording.sample_rate_hz < np.inf:
     raise ValueError(f"{name}: sample rate is {recording.sample_rate_hz} Hz; expected a positive number")
   if signal.dtype != np.uint8:  # which is never NaN
     _check_finite(name, np.asarray(signal), recording.sample_rate_hz)

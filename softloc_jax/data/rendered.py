@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import operator
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,10 @@ class Rendered(collections.abc.Sequence[Recording], abc.ABC):
   def files(self) -> Iterable[pathlib.Path]:
     """What recordings are made from; nothing, unless a subclass says so."""
     return ()
+
+  def content(self) -> Any:
+    """What tables say of `files`, or whatever else recordings are made from; its `repr` tells it."""
+    return None
 
   def __len__(self) -> int:
     return self.num_recordings

@@ -24,6 +24,19 @@ def middle_gain(recording, **kwargs):
   return rms(condition(recording, **kwargs).signal) / rms(recording.signal)
 
 
+def test_an_excerpt_holds_its_events():
+  for duration_s in (0.1, 0.29, 1.0):
+    excerpt = make(np.ones(8), 4.0, [np.nextafter(duration_s, 0)]).first_seconds(duration_s)
+    validate(excerpt)
+    assert len(excerpt.times_s("beat")) == 1 and excerpt.duration_s < duration_s + 1 / 4
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, np.inf, np.nan])
+def test_rates_that_cannot_be(rate_hz):
+  with pytest.raises(ValueError, match=f"sample rate is {rate_hz} Hz; expected a positive number"):
+    validate(make(np.ones(8), rate_hz))
+
+
 @pytest.mark.parametrize(
   "old_hz, new_hz", [(360.0, 100.0), (360.0, 250.0), (50.0, 100.0), (44100.0, 16000.0), (99.5, 100.0)]
 )

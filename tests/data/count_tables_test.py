@@ -60,6 +60,7 @@ def test_counts_are_written_as_they_are_read(tmp_path, text):
     ("1,1,KD,2", r"row 2: the end, 1 s, is not after the start, 1 s"),
     ("x,1,KD,2", "start is 'x'; expected seconds"),
     ("0,nan,KD,2", "end is 'nan'"),
+    ("0,1_0,KD,2", "end is '1_0'; expected seconds"),
     ("0,1,,2", "the label is empty"),
     ("0,1,KD", "row 2 has 3 columns; expected 4"),
     ("0,1,KD,2\n0.5,,KD,", "class 'KD' has times and counts"),

@@ -114,6 +114,24 @@ def test_a_wrong_folder_says_what_is_expected_and_what_is_there(tmp_path):
     enst_drums.find(tmp_path)
 
 
+def test_hits_just_outside_are_moved_to_the_edge(tmp_path, caplog):
+  write_track(tmp_path, rows="-0.05 bd\n0.5 sd\n1.03 chh\n")
+  (item,) = enst_drums.find(tmp_path)
+  with caplog.at_level(logging.WARNING):
+    recording = enst_drums.read(item)
+  found = {name: times_s.tolist() for name, times_s in recording.events.items()}
+  assert found == {"KD": [0.0], "SD": [0.5], "HH": [1.0]} and len(caplog.records) == 2
+  write_track(tmp_path, rows="-0.06 bd\n")
+  with pytest.raises(ValueError, match=r"row 1: time is '-0\.06'; expected seconds, a number >= -0\.05"):
+    enst_drums.read(item)
+
+
+def test_hidden_files_are_no_tracks(tmp_path, caplog):
+  write_track(tmp_path)
+  write_track(tmp_path, f"._{PHRASE}")
+  assert [item.id for item in enst_drums.find(tmp_path)] == [f"drummer_1__{PHRASE}"] and not caplog.records
+
+
 def test_annotations_without_audio_are_left_out_with_a_warning(tmp_path, caplog):
   write_track(tmp_path)
   write_track(tmp_path, MINUS_ONE, mixes=("dry_mix",))

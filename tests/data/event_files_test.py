@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from softloc_jax.data import midi_files
 from softloc_jax.data.event_files import read_events
 
 
@@ -109,6 +110,7 @@ def test_header_alone_says_no_events(tmp_path, text):
     ("time,label\n-0.5,a\n", r"row 2: time is '-0\.5'; expected seconds, a number >= 0"),
     ("time,label\nnan,a\n", r"row 2: time is 'nan'"),
     ("inf,a\n", r"row 1: time is 'inf'"),
+    ("time,label\n0.5,a\n1_0,b\n", r"row 3: time is '1_0'; expected seconds"),
     ("time,label\n0.5\n", r"row 2 has 1 columns \(\['0\.5'\]\); expected 2"),
     ("time,label\n0,5,a\n", r"row 2 has 3 columns .*; expected 2"),
     ("time,label\n0.5,\n", r"row 2: the label is empty"),
@@ -230,14 +232,38 @@ def test_midi_notes_of_every_instrument_drums_too(tmp_path):
     np.testing.assert_allclose(events[label], expected, atol=1e-3)
 
 
+def test_midi_notes_that_end_at_once_or_never(tmp_path):
+  mido = pytest.importorskip("mido")
+
+  def note(kind, pitch, after, velocity=64):
+    return mido.Message(kind, channel=9, note=pitch, velocity=velocity, time=after)
+
+  tempos = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=1_000_000, time=480)])
+  drums = [
+    *(note("note_on", 36, 240), note("note_off", 36, 0)),  # at 0.25 s, of no length
+    *(note("note_on", 38, 240), note("note_on", 38, 240)),  # at 0.5 and 1 s, and nothing ends the second ...
+    *(note("note_off", 38, 0), note("note_on", 38, 240, 0)),  # ... but this, at 1.5 s
+    *(note("note_off", 38, 0), note("note_on", 42, 0), mido.MetaMessage("end_of_track", time=480)),
+  ]
+  mido.MidiFile(ticks_per_beat=480, tracks=[tempos, mido.MidiTrack(drums)]).save(tmp_path / "a.mid")
+  assert as_lists(read_events(tmp_path / "a.mid")) == {"36": [0.25], "38": [0.5, 1.0], "42": [1.5]}
+  assert midi_files.read(tmp_path / "a.mid").notes == [
+    *((0.25, 0.25, 36, 64), (0.5, 1.0, 38, 64), (1.0, 1.5, 38, 64)),
+    (1.5, 2.5, 42, 64),  # to the end of its track
+  ]
+  write(tmp_path, "b.mid", b"MThd\0\0\0\6\0\1\0\0\1\xe0")
+  with pytest.raises(ValueError, match=r"b\.mid: cannot read as MIDI: .*no track"):
+    read_events(tmp_path / "b.mid")
+
+
 @pytest.mark.parametrize("name, kind", [("a.jams", "JAMS"), ("a.mid", "MIDI"), ("a.midi", "MIDI")])
 def test_damaged_jams_and_midi(tmp_path, name, kind):
-  pytest.importorskip("jams" if kind == "JAMS" else "pretty_midi")
+  pytest.importorskip("jams" if kind == "JAMS" else "mido")
   with pytest.raises(ValueError, match=rf"{name}: cannot read as {kind}"):
     read_events(write(tmp_path, name, "not at all"))
 
 
-@pytest.mark.parametrize("name, module", [("a.jams", "jams"), ("a.mid", "pretty_midi")])
+@pytest.mark.parametrize("name, module", [("a.jams", "jams"), ("a.mid", "mido")])
 def test_missing_extra_says_what_to_install(tmp_path, monkeypatch, name, module):
   monkeypatch.setitem(sys.modules, module, None)
   with pytest.raises(ImportError, match=r"pip install softloc-jax\[formats\]"):

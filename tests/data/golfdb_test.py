@@ -67,6 +67,7 @@ def test_real_annotations(shared_data):
 
 
 def test_reads_clips(folder):
+  (folder / golfdb.CLIPS_FOLDER / "._0.mp4").touch()  # which macOS puts beside others
   swings = golfdb.find(folder)
   assert [one.id for one in swings] == ["0000", "0001", "0002"]
   golfdb.refuse_problems(swings)

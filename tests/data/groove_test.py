@@ -117,6 +117,16 @@ def test_bad_tables(folder, old, new, message):
     groove.find(folder)
 
 
+def test_a_table_that_is_no_text(folder):
+  table = (folder / "groove" / "info.csv").read_bytes().replace(b"rock", b"bl\xf6des", 1)
+  with zipfile.ZipFile(folder / "groove.zip", "w") as archive:
+    archive.writestr("groove/info.csv", table)
+  (folder / "groove" / "info.csv").write_bytes(table)
+  for path in (folder, folder / "groove.zip"):
+    with pytest.raises(ValueError, match=r"info\.csv: not a text file in UTF-8"):
+      groove.find(path)
+
+
 def test_missing_and_damaged_files(folder):
   performances = groove.find(folder)
   path = folder / "groove" / performances[0].midi_filename

@@ -80,6 +80,13 @@ def test_a_drum_that_is_not_played_is_known_to_be_absent(tmp_path):
   assert all(recording.is_labelled(name) for name in idmt_smt_drums.CLASSES)
 
 
+def test_hidden_files_are_no_tracks(tmp_path):
+  write_track(tmp_path)
+  for path in list(tmp_path.rglob("*MIX*")):
+    path.with_name(f"._{path.name}").touch()
+  assert len(idmt_smt_drums.find(tmp_path)) == 1
+
+
 def test_hits_are_sorted_and_exponents_are_numbers(tmp_path):
   write_track(tmp_path, hits=[("0.5", "KD"), ("9.5e-05", "KD")])
   assert read_only_track(tmp_path).times_s("KD").tolist() == [9.5e-05, 0.5]

@@ -53,6 +53,14 @@ def test_one_recording_where_a_piece_is_there_in_several_formats(tmp_path):
   assert (item.signal_path.suffix, item.label_path.suffix) == (".wav", ".txt")
 
 
+def test_extensions_in_capitals(tmp_path):
+  path = write_piece(tmp_path)
+  for extension in (".wav", ".txt"):
+    path.with_suffix(extension).rename(path.with_suffix(extension.upper()))
+  (item,) = maps.find(tmp_path)
+  assert maps.read(item).times_s("64").tolist() == [0.25]
+
+
 def test_the_parent_of_the_distribution_will_do(tmp_path):
   write_piece(tmp_path / "MAPS")
   assert maps.find(tmp_path) == maps.find(tmp_path / "MAPS")
@@ -99,13 +107,16 @@ def test_a_file_in_another_instruments_folder(tmp_path):
     (HEADER + "0.5\t0.6\t60\n0.7\t0.8\n", r"row 3 is '0.7\\t0.8'"),
     (HEADER + "0.5\t0.6\tC4\n", "row 2"),
     (HEADER + "-0.5\t0.6\t60\n", "row 2 .*from 0 s on"),
+    (HEADER + "0.5\t0.6\t60\n0_7\t0.8\t60\n", "row 3 is '0_7"),
+    (HEADER + "0.5\t0.6\t6_0\n", "row 2"),
+    (HEADER + "0.5\t0.6\t60 \udce9\n", r"MAPS_MUS-bach_846_AkPnBcht\.txt: not a text file in UTF-8"),
     (HEADER + "0.5\t0.6\t20\n", "pitch 20 at 0.500 s; expected 21 to 108"),
     (HEADER + "1.5\t1.6\t60\n", "event '60' at 1.500 s lies outside the recording"),
   ],
 )
 def test_malformed_tables(tmp_path, text, message):
   path = write_piece(tmp_path)
-  path.with_name(path.name + ".txt").write_text(text)
+  path.with_name(path.name + ".txt").write_text(text, errors="surrogateescape")
   (item,) = maps.find(tmp_path)
   with pytest.raises(ValueError, match=message):
     maps.read(item)

@@ -44,6 +44,21 @@ def test_reads_a_track_with_its_three_drums(tmp_path, caplog, extension):
   assert not caplog.records  # toms, cymbals and others are left out by design
 
 
+def test_files_that_macos_puts_beside_others_are_no_tracks(tmp_path, caplog):
+  write_track(tmp_path)
+  for path in [*tmp_path.rglob("*.wav"), *tmp_path.rglob("*.txt")]:
+    path.with_name(f"._{path.name}").write_bytes(b"\0")
+  assert [item.id for item in mdb_drums.find(tmp_path)] == ["MusicDelta_Rock"] and not caplog.records
+
+
+def test_extensions_in_capitals(tmp_path):
+  write_track(tmp_path)
+  for path in [*tmp_path.rglob("*.wav"), *tmp_path.rglob("*_class.txt")]:
+    path.rename(path.with_suffix(path.suffix.upper()))
+  (item,) = mdb_drums.find(tmp_path)
+  assert mdb_drums.read(item).times_s("KD").tolist() == [0.004354]
+
+
 def test_subclasses_tell_open_from_closed(tmp_path):
   write_track(tmp_path)
   (item,) = mdb_drums.find(tmp_path)
@@ -54,7 +69,10 @@ def test_subclasses_tell_open_from_closed(tmp_path):
     "OHH": [0.29],
     "SDG": [0.42],
   }
-  (tmp_path / "annotations" / "subclass" / "MusicDelta_Rock_subclass.txt").unlink()
+  path = tmp_path / "annotations" / "subclass" / "MusicDelta_Rock_subclass.txt"
+  path.write_text("-0.01\tKD\n")
+  assert mdb_drums.read_subclasses(item)["KD"].tolist() == [0.0]
+  path.unlink()
   with pytest.raises(FileNotFoundError, match=r"no such file: .*MusicDelta_Rock_subclass\.txt"):
     mdb_drums.read_subclasses(item)
 
@@ -66,6 +84,18 @@ def test_the_mix_is_chosen_by_name(tmp_path):
   assert mdb_drums.read(item).signal[0] == pytest.approx(2 / 8, abs=1e-4)
   with pytest.raises(ValueError, match=r"mix is 'mix'; expected one of drum_only, full_mix"):
     mdb_drums.find(tmp_path, mix="mix")
+
+
+def test_hits_just_outside_are_moved_to_the_edge(tmp_path, caplog):
+  write_track(tmp_path, rows="-0.05\tKD\n0.5\tSD\n1.03\tHH\n")
+  (item,) = mdb_drums.find(tmp_path)
+  with caplog.at_level(logging.WARNING):
+    recording = mdb_drums.read(item)
+  found = {name: times_s.tolist() for name, times_s in recording.events.items()}
+  assert found == {"KD": [0.0], "SD": [0.5], "HH": [1.0]} and len(caplog.records) == 2
+  write_track(tmp_path, rows="-0.06\tKD\n")
+  with pytest.raises(ValueError, match=r"row 1: time is '-0\.06'; expected seconds, a number >= -0\.05"):
+    mdb_drums.read(item)
 
 
 def test_unknown_classes_are_reported(tmp_path, caplog):

@@ -52,6 +52,7 @@ def test_other_voltage_units_are_converted(tmp_path):
 def test_records_come_sorted_or_as_asked(tmp_path):
   for name in ("203", "100", "101"):
     write_record(tmp_path, name)
+  (tmp_path / "._100.hea").touch()  # which macOS puts beside others
   assert [r.id for r in mitdb.load(tmp_path)] == ["100", "101", "203"]
   assert [r.id for r in mitdb.load(str(tmp_path), records=("203", 100))] == ["203", "100"]
 

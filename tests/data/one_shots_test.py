@@ -38,7 +38,7 @@ def test_note_names(tmp_path):
 
 def test_names_that_fit_nothing_are_reported(tmp_path, caplog):
   with caplog.at_level(logging.WARNING):
-    found = one_shots.find(write(tmp_path, "1-Snare.wav", "1-Cowbell.wav", "room.wav"))
+    found = one_shots.find(write(tmp_path, "1-Snare.wav", "1-Cowbell.wav", "room.wav", "._1-Snare.wav"))
   assert len(found) == 1 and "2 audio files fit no voice: 1-Cowbell.wav, room.wav" in caplog.text
 
 
@@ -71,16 +71,45 @@ def test_a_table(tmp_path):
   ("table", "error", "message"),
   (
     ("file,drum\na.wav,kick", ValueError, "the header is 'file,drum'; expected file,voice or file,pitch"),
-    ("file,voice\nb.wav,kick", FileNotFoundError, "row 2 of the mapping names 'b.wav'; no such file"),
-    ("file,voice\na.wav,", ValueError, "row 2 of the mapping is .*expected a voice or a pitch"),
+    ("file,voice\nb.wav,kick", FileNotFoundError, "row 2 names 'b.wav'; no such file"),
+    ("file,voice\na.wav,", ValueError, "row 2 is .*expected a voice or a pitch"),
     ("file,voice,layer\na.wav,kick,loud", ValueError, "layer 'loud'; expected a number or one of ppp"),
     ("file,pitch\na.wav,H2", ValueError, "pitch 'H2'; expected a MIDI number or a name"),
+    ("file,pitch\na.wav,6_0", ValueError, r"mapping\.csv: row 2: pitch '6_0'"),
+    ("file,voice\na.wav,b\udce9", ValueError, r"mapping\.csv: not a text file in UTF-8"),
   ),
 )
 def test_bad_tables(tmp_path, table, error, message):
   write(tmp_path, "a.wav")
-  (tmp_path / "mapping.csv").write_text(table)
+  (tmp_path / "mapping.csv").write_text(table, errors="surrogateescape")
   with pytest.raises(error, match=message):
+    one_shots.find(tmp_path)
+
+
+def test_numbers_in_json(tmp_path):
+  write(tmp_path, "a.wav")
+  (tmp_path / "mapping.json").write_text('{"files": [{"file": "a.wav", "pitch": 60, "layer": 2}]}')
+  (shot,) = one_shots.find(tmp_path)
+  assert (shot.pitch, shot.layer, shot.instrument) == (60, 2, "60")
+
+
+@pytest.mark.parametrize(
+  ("mapping", "message"),
+  (
+    ({"files": ["a.wav"]}, "row 1 is 'a.wav'; expected an object with file, and voice or pitch"),
+    ({"files": "a.wav"}, "files is 'a.wav'; expected a list of objects"),
+    ({"files": [{"file": "a.wav", "voice": ["kick"]}]}, r"row 1: voice is \['kick'\]; expected a text or"),
+    ({"files": [{"file": "a.wav", "pitch": float("nan")}]}, "row 1: pitch 'nan'; expected a MIDI number"),
+    ({"files": [{"file": "a.wav"}]}, "row 1 is .*expected a voice or a pitch"),
+    ({"pattern": "(?P<name>"}, r"pattern is '\(\?P<name>'; expected a regular expression \(missing"),
+    ({"pattern": 3}, "pattern is 3; expected a regular expression"),
+    ({"pattern": "(?P<name>a)", "voices": ["kick"]}, r"voices is \['kick'\]; expected an object of names"),
+  ),
+)
+def test_bad_json(tmp_path, mapping, message):
+  write(tmp_path, "a.wav")
+  (tmp_path / "mapping.json").write_text(json.dumps(mapping))
+  with pytest.raises(ValueError, match=rf"mapping\.json: {message}"):
     one_shots.find(tmp_path)
 
 
@@ -148,6 +177,16 @@ def test_instruments_and_picks(tmp_path):
     picked.append(shot.layer)
   assert set(picked) == {4, 5}
   assert one_shots.pick(rng, snare[:1], 0.9, snare[0]) == snare[0]  # no other is there
+
+
+def test_instruments_are_in_the_order_of_their_folders_wherever_those_lie(tmp_path):
+  def instruments(*names):
+    folders = [write(tmp_path / name, f"1-{drum}.wav") for name, drum in names]
+    found = one_shots.by_voice(one_shots.find_all(folders))
+    return [shots[0].instrument for shots in found["kick"]]
+
+  assert instruments(("z", "KdrumR"), ("a", "KdrumL")) == ["KdrumR", "KdrumL"]
+  assert instruments(("b", "KdrumR"), ("y", "KdrumL")) == ["KdrumR", "KdrumL"]
 
 
 # Real folders

@@ -45,6 +45,11 @@ def test_notes_sound_where_they_are_labelled(shots, rate_hz):
     assert abs(found / rate_hz - onset_s) < 0.001
 
 
+def test_pianos_are_in_the_order_of_their_folders(tmp_path):
+  both = one_shots.find_all([write_piano(tmp_path / "z"), write_piano(tmp_path / "a")])
+  assert [piano[0].path.parent.name for piano in piano_rendered.pianos(both)] == ["z", "a"]
+
+
 @pytest.mark.parametrize("pitch", (40, 61, 70, 85))
 def test_pitches_are_in_tune(shots, pitch):
   signal, _ = render([(0.2, 2, pitch, 0.8)], shots, duration_s=2)

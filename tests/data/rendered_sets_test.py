@@ -57,6 +57,41 @@ def test_other_options_or_files_are_rendered_anew(drums, tmp_path):
   assert len(prepared_copies(drums)) == 4
 
 
+def test_what_tables_say_is_rendered_anew(drums, tmp_path):
+  def fingerprint():
+    clips = groove_rendered.find(drums["data_dir"], **drums["options"])
+    config = recordings_builder.RecordingsConfig(name="")
+    return builders.BUILDERS["groove_rendered"].fingerprint(clips, config)
+
+  def mapped(layers):
+    rows = [f"{n}-Snare.wav,snare,{layer}" for n, layer in zip((1, 2), layers, strict=True)]
+    (tmp_path / "kit" / "mapping.csv").write_text("\n".join(["file,voice,layer", *rows]))
+    return fingerprint()
+
+  table = tmp_path / "midi" / "groove" / "info.csv"
+  found = [fingerprint(), fingerprint(), mapped((1, 2)), mapped((2, 1))]
+  text = table.read_text()
+  for old, new in ((",train\n", ",test\n"), ("rock,100", "rock,99")):
+    table.write_text(text.replace("\r\n", "\n").replace(old, new, 1))
+    found.append(fingerprint())
+  assert found[0] == found[1] and len(set(found)) == len(found) - 1
+
+
+def test_other_notes_of_pieces_are_rendered_anew(tmp_path):
+  first, music = write_piano(tmp_path / "first"), write_maps(tmp_path / "MAPS")
+
+  def fingerprint():
+    clips = piano_rendered.find(first, maps_dir=music, **SHORT)
+    config = recordings_builder.RecordingsConfig(name="")
+    return builders.BUILDERS["piano_rendered"].fingerprint(clips, config)
+
+  before = fingerprint()
+  table = next(music.glob("AkPnBcht/MUS/*.txt"))
+  assert fingerprint() == before
+  table.write_text(table.read_text().replace("0.2", "0.21", 1))
+  assert fingerprint() != before
+
+
 def test_a_split_without_clips(drums):
   found = builders.load("groove_rendered", **{**drums, "options": {**drums["options"], "num_test": 0}})
   assert {one.id.split("-")[0] for one in found} == {"train", "validation"}
@@ -72,10 +107,10 @@ def test_several_folders_of_one_shots(drums, tmp_path):
 
 
 def write_maps(folder):
-  """Pieces of a software piano and of the Disklavier: the first plays G5 only, the second C4."""
-  for piece, instrument, pitch in (("a", "AkPnBcht", 79), ("b", "ENSTDkAm", 60)):
+  """Two pieces of a software piano and one of the Disklavier: of G5, A5 and C4 only."""
+  for piece, instrument, pitch in (("a", "AkPnBcht", 79), ("c", "AkPnBcht", 81), ("b", "ENSTDkAm", 60)):
     music = folder / instrument / "MUS"
-    music.mkdir(parents=True)
+    music.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{0.2 * n:.1f}\t{0.2 * n + 0.1:.1f}\t{pitch}\n" for n in range(12))
     (music / f"MAPS_MUS-{piece}_{instrument}.txt").write_text(f"OnsetTime\tOffsetTime\tMidiPitch\n{rows}")
     (music / f"MAPS_MUS-{piece}_{instrument}.wav").touch()
@@ -92,12 +127,24 @@ def test_pianos_play_the_music_of_their_split(tmp_path):
   found = builders.load(
     "piano_rendered", first, prepared_dir=tmp_path / "tfds", options=options, show_progress=False
   )
+  played = {split: set() for split in rendered.SPLITS}
   for one in found:
-    played = {name for name, times_s in one.events.items() if len(times_s)}
-    assert played == ({"60"} if one.id.startswith("test") else {"79"})
+    played[one.id.split("-")[0]] |= {name for name, times_s in one.events.items() if len(times_s)}
+  assert played["test"] == {"60"} and all(len(pitches) == 1 for pitches in played.values())
+  assert played["train"] | played["validation"] == {"79", "81"}
   clips = {clip.id: clip for clip in piano_rendered.find(first, **options)}
   assert {path.parent.name for path in clips["train-00000"].of.files()} == {"first"}
   assert {path.parent.name for path in clips["test-00000"].of.files()} == {"second"}
+
+
+def test_every_split_needs_a_piece(tmp_path):
+  options = {"maps_dir": write_maps(tmp_path / "MAPS"), **SHORT}
+  first = write_piano(tmp_path / "first")
+  next(options["maps_dir"].glob("AkPnBcht/MUS/*-a_*.txt")).unlink()
+  next(options["maps_dir"].glob("AkPnBcht/MUS/*-a_*.wav")).unlink()
+  with pytest.raises(ValueError, match=r"MAPS: no piece for the split 'validation'; expected two or more"):
+    piano_rendered.find(first, **options)
+  assert len(piano_rendered.find(first, **{**options, "num_validation": 0})) == 5
 
 
 def test_random_music_if_there_is_no_other(tmp_path):

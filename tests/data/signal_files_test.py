@@ -68,6 +68,25 @@ def test_audio_without_a_sample(tmp_path):
       read_signal(path, mono=mono)
 
 
+@pytest.mark.parametrize("extension", ["wav", "mp3"])
+def test_audio_that_is_cut_off_is_reported(tmp_path, caplog, extension):
+  path = write_audio(tmp_path / f"a.{extension}", tone(80_000))
+  assert len(read_signal(path)[0]) == 80_000 and not caplog.records
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) // 2])
+  num_read = len(read_signal(path)[0])
+  assert 30_000 < num_read < 50_000
+  assert f"a.{extension}: cut off: read {num_read} samples; expected 80000" in caplog.text
+
+
+def test_audio_from_a_pipe_is_not_cut_off(tmp_path, caplog):
+  path = write_audio(tmp_path / "a.wav", tone())
+  content = bytearray(path.read_bytes())
+  content[40:44] = b"\xff\xff\xff\xff"  # the size of the data, which their writer did not know
+  path.write_bytes(content)
+  assert len(read_signal(path)[0]) == 8000 and not caplog.records
+
+
 def test_missing_soundfile_says_what_to_install(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "soundfile", None)
   with pytest.raises(ImportError, match=r"pip install soundfile"):
@@ -155,6 +174,26 @@ def test_csv_of_one_channel_with_rounded_time_stamps(tmp_path):
   signal, rate_hz = read_signal(write_text(tmp_path / "a.csv", "time,ecg\n" + rows))
   assert signal.shape == (3600,)
   assert rate_hz == pytest.approx(360, abs=0.01)
+
+
+@pytest.mark.parametrize("num_samples", [100, 101, 999, 6001, 6002])
+@pytest.mark.parametrize("rate_hz", [480, 400, 360, 256, 125, 59.94])
+def test_time_stamps_in_milliseconds(tmp_path, rate_hz, num_samples):
+  rows = "\n".join(f"{time_s:.3f},0" for time_s in np.round(np.arange(num_samples) / rate_hz, 3))
+  assert read_signal(write_text(tmp_path / "a.csv", "time,x\n" + rows))[1] == rate_hz
+  lost = "time,x\n" + "\n".join(line for n, line in enumerate(rows.split("\n")) if n != num_samples // 3)
+  with pytest.raises(ValueError, match=r"column time is not regular: sample \d+ at .* s"):
+    read_signal(write_text(tmp_path / "a.csv", lost))
+
+
+def test_the_rate_of_few_or_uneven_time_stamps(tmp_path):
+  def rate(times_s):
+    return read_signal(write_text(tmp_path / "a.csv", "time,x\n" + "".join(f"{t},0\n" for t in times_s)))[1]
+
+  assert rate([0, 0.008, 0.016]) == 125
+  assert rate(np.round(np.arange(3) / 96, 6)) == 96
+  jitter = np.random.default_rng(0).uniform(-0.1, 0.1, 500)
+  assert rate(np.maximum(np.arange(500) + jitter, 0) / 50) == 50
 
 
 @pytest.mark.parametrize("lost", [1, 50, 98])

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from softloc_jax.data import condition, drum_labels, event_files, midi_files, signal_files
+from softloc_jax.data import condition, drum_labels, event_files, midi_files, signal_files, text_files
 from softloc_jax.data.item import Item
 from softloc_jax.data.recording import Recording, validate
 
 # A shard is held in memory while it is written: some recordings, not a whole data set.
 _ITEMS_PER_SHARD = 4
 # What every data set's recordings depend on beside their files.
-_CODE = (condition, drum_labels, event_files, midi_files, signal_files)
+_CODE = (condition, drum_labels, event_files, midi_files, signal_files, text_files)
 
 
 @dataclasses.dataclass(eq=False)

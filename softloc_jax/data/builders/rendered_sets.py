@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+import hashlib
 import pathlib
 
 from softloc_jax.data import (
@@ -24,7 +25,7 @@ from softloc_jax.data import (
   sampled_kit,
   sampler,
 )
-from softloc_jax.data.builders.recordings_builder import RecordingsBuilder
+from softloc_jax.data.builders.recordings_builder import RecordingsBuilder, RecordingsConfig
 
 
 class RenderedBuilder(RecordingsBuilder, skip_registration=True):
@@ -42,8 +43,19 @@ class RenderedBuilder(RecordingsBuilder, skip_registration=True):
 
   @classmethod
   def shared_files(cls, items: Iterable[rendered.Clip]) -> list[pathlib.Path]:
-    sets = {id(clip.of): clip.of for clip in items}.values()
-    return sorted({path for one in sets for path in one.files()})
+    return sorted({path for one in _sets(items) for path in one.files()})
+
+  @classmethod
+  def fingerprint(cls, items: Iterable[rendered.Clip], config: RecordingsConfig) -> str:
+    """See `RecordingsBuilder`; tables beside the files say what they are, and who plays them."""
+    items = list(items)
+    content = repr([(one.split, one.content()) for one in _sets(items)])
+    return hashlib.sha256((super().fingerprint(items, config) + content).encode()).hexdigest()[:16]
+
+
+def _sets(items: Iterable[rendered.Clip]) -> list[rendered.Rendered]:
+  """The sets that clips are of, each once."""
+  return list({id(clip.of): clip.of for clip in items}.values())
 
 
 class GrooveRendered(RenderedBuilder):

@@ -3,7 +3,8 @@
   python -m experiments.benchmark --out=runs/benchmark
 
 writes `benchmark.md` and `benchmark.json` with medians, spreads, ratios and distances from the roofline, and
-what they were taken on. `pip install 'softloc_jax[bench]'` adds the peers that are not installed anyway.
+what they were taken on, anew after each section. `pip install 'softloc_jax[bench]'` adds the peers that are
+not installed anyway.
 """
 
 from collections.abc import Callable, Mapping
@@ -106,6 +107,18 @@ def to_json(
   return json.dumps(found, indent=2) + "\n"
 
 
+def write(
+  out: pathlib.Path,
+  sections: Mapping[str, Mapping[str, Mapping[str, Timing]]],
+  machine: Mapping,
+  roof: roofline.Roof,
+) -> None:
+  """What there is so far, as Markdown and JSON."""
+  out.mkdir(parents=True, exist_ok=True)
+  checkpoints.replace_text(out / "benchmark.json", to_json(sections, machine, roof))
+  checkpoints.replace_text(out / "benchmark.md", markdown(sections, machine, roof))
+
+
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
@@ -114,10 +127,10 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"--only: {', '.join(unknown)}; expected some of {', '.join(SECTIONS)}")
   logging.set_verbosity(logging.WARNING)
   machine, roof, out = timing.machine(), roofline.measure(), pathlib.Path(_OUT.value)
-  sections = {name: SECTIONS[name](_REPEATS.value) for name in _ONLY.value}
-  out.mkdir(parents=True, exist_ok=True)
-  checkpoints.replace_text(out / "benchmark.json", to_json(sections, machine, roof))
-  checkpoints.replace_text(out / "benchmark.md", markdown(sections, machine, roof))
+  sections = {}
+  for name in _ONLY.value:
+    sections[name] = SECTIONS[name](_REPEATS.value)
+    write(out, sections, machine, roof)
   print(markdown(sections, machine, roof))
 
 

@@ -1,6 +1,7 @@
 """The benchmark on small sizes: every way to compute the same gives the same, and the figures are written."""
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,29 @@ def test_all_ways_to_the_count_loss_agree():
     value, gradient = method(logits, counts)
     np.testing.assert_allclose(value, expected_value, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(gradient, expected, atol=1e-5, err_msg=name)
+
+
+def test_all_that_is_timed_on_accelerators_is_checked_before():
+  count_loss.check((16, 20, 5), interpret=True)
+
+
+def test_losses_of_clips_agree():
+  logits = 3 * jax.random.normal(jax.random.key(0), (2, 20, 3)) - 2
+  counts = jnp.array([[0, 2, 5], [1, 5, 3]])
+  methods = count_loss.clip_methods(5, interpret=True)
+  expected_value, expected = methods["count_nll"](logits, counts)
+  value, gradient = methods["contour in one kernel"](logits, counts)
+  np.testing.assert_allclose(value, expected_value, rtol=1e-6)
+  np.testing.assert_allclose(gradient, expected, atol=5e-6)
+
+
+def test_calls_in_one_program_follow_each_other():
+  found = timing.repeated(jax.value_and_grad(lambda x, scale: jnp.sum(scale * x * x)), 3)
+  value, x = found(jnp.ones(4), 2.0)
+  expected, total = np.ones(4), 0.0
+  for _ in range(3):
+    total, expected = total + 2 * np.sum(expected**2), expected - 4e-6 * expected
+  np.testing.assert_allclose([value, *x], [total, *expected], rtol=1e-6)
 
 
 def test_both_ways_to_the_distribution_agree():
@@ -121,6 +145,20 @@ def test_what_a_function_moves_and_computes_is_counted():
   assert found["operations"] == 2 * 8 * 16 * 4
   assert found["moved_bytes"] == 4 * (8 * 16 + 16 * 4 + 8 * 4)
   assert timing.counted(sum, ([1],)) == {}
+
+
+def test_a_section_that_fails_loses_none_before_it(tmp_path, sections, monkeypatch):
+  def fail(repeats):
+    raise RuntimeError("out of memory")
+
+  monkeypatch.setattr(benchmark, "SECTIONS", {"a": lambda _: sections["count_loss"], "b": fail})
+  monkeypatch.setattr(benchmark.roofline, "measure", lambda: ROOF)
+  for flag, value in (("_ONLY", ["a", "b"]), ("_OUT", str(tmp_path)), ("_REPEATS", 1)):
+    monkeypatch.setattr(benchmark, flag, types.SimpleNamespace(value=value))
+  with pytest.raises(RuntimeError, match="out of memory"):
+    benchmark.main(["benchmark"])
+  assert "contour" in json.loads((tmp_path / "benchmark.json").read_text())["sections"]["a"]["2 x 3 x 1"]
+  assert "### a" in (tmp_path / "benchmark.md").read_text()
 
 
 def test_json_holds_every_measurement(sections):

@@ -1,5 +1,6 @@
 """The count loss's Pallas kernels: the same numbers as without them, and programs that GPUs and TPUs take."""
 
+import contextlib
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import contour_kernels, count_loss
+from experiments.benchmarks import contour_kernels, count_loss, fused_kernel
 from softloc_jax import contour, poisson_binomial
 
 PLATFORMS = contour_kernels.PLATFORMS
@@ -71,6 +72,42 @@ def test_what_is_timed_is_the_value_and_the_gradient_of_the_loss(platform):
 
 
 @pytest.mark.parametrize(
+  ("num_frames", "num_sequences", "max_count"), [(203, 37, 12), (64, 8, 3), (5, 130, 5)]
+)
+def test_one_kernel_finds_the_probabilities_and_gradients(num_frames, num_sequences, max_count):
+  logits, count, where, or_more = sequences(num_frames, num_sequences, max_count)
+  expected, posterior = contour.log_prob_and_posterior(logits, count, where, or_more, max_count=max_count)
+  masked = contour.masked(jnp.asarray(logits), where)
+  # As two clips, of which one has other classes.
+  both = jnp.stack([masked, masked[:, ::-1]])
+  counts, tails = np.stack([count, count[::-1]]), np.stack([or_more, or_more[::-1]])
+  value, gradient = fused_kernel.value_and_gradient(both, counts, tails, max_count=max_count, interpret=True)
+  np.testing.assert_allclose(value, np.stack([expected, expected[::-1]]), rtol=3e-6, atol=3e-6)
+  by_contour = np.where(where, posterior - jax.nn.sigmoid(logits), 0.0)
+  np.testing.assert_allclose(gradient, np.stack([by_contour, by_contour[:, ::-1]]), atol=5e-6)
+  with pytest.raises(ValueError, match="logits are bfloat16; expected float32"):
+    fused_kernel.value_and_gradient(both.astype(jnp.bfloat16), counts, tails, max_count=max_count)
+
+
+def on_a_gpu_that_is_not_here():
+  """Newer versions of jax ask what device a kernel is for."""
+  try:
+    device = jax.sharding.AbstractDevice("NVIDIA H200", 132, "gpu")
+    mesh = jax.sharding.AbstractMesh((), (), abstract_device=device)
+  except (AttributeError, TypeError):
+    return contextlib.nullcontext()
+  return jax.sharding.use_abstract_mesh(mesh)
+
+
+def test_one_kernel_is_translated_for_gpus():
+  given = jnp.zeros((2, 50, 20)), jnp.ones((2, 20)), jnp.zeros((2, 20), bool)
+  compute = jax.jit(functools.partial(fused_kernel.value_and_gradient, max_count=6))
+  with on_a_gpu_that_is_not_here():
+    program = compute.trace(*given).lower(lowering_platforms=("cuda",)).as_text()
+  assert program.count("custom_call @__gpu$xla.gpu.triton(") == 1
+
+
+@pytest.mark.parametrize(
   ("platform", "target", "call"), [("gpu", "cuda", "__gpu$xla.gpu.triton"), ("tpu", "tpu", "tpu_custom_call")]
 )
 def test_kernels_are_translated_for_their_platform(platform, target, call):
@@ -78,5 +115,6 @@ def test_kernels_are_translated_for_their_platform(platform, target, call):
   compute = functools.partial(
     contour.log_prob_and_posterior, max_count=12, passes=contour_kernels.passes(platform)
   )
-  program = jax.jit(compute).trace(*given).lower(lowering_platforms=(target,)).as_text()
+  with on_a_gpu_that_is_not_here() if platform == "gpu" else contextlib.nullcontext():
+    program = jax.jit(compute).trace(*given).lower(lowering_platforms=(target,)).as_text()
   assert program.count(f"custom_call @{call}(") == 3

@@ -15,7 +15,6 @@ import math
 import jax
 from jax import Array
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 import jax.numpy as jnp
 
 from softloc_jax import contour
@@ -145,9 +144,15 @@ def _over_sequences(kernel, blocks, *, rows: list[int], dtype, platform: str, in
     in_specs=[block(len(part)) for part in blocks],
     out_specs=[block(number) for number in rows],
     out_shape=[jax.ShapeDtypeStruct((number, sequences), dtype) for number in rows],
-    compiler_params=triton.CompilerParams(num_warps=4) if platform == "gpu" else None,
+    compiler_params=_compiler_params() if platform == "gpu" else None,
     interpret=interpret,
   )
+
+
+def _compiler_params():
+  from jax.experimental.pallas import triton  # to be removed some day: then only these kernels are missing
+
+  return triton.CompilerParams(num_warps=4)
 
 
 def _filled(array: Array, rows: int, platform: str, value: float = 0.0) -> Array:

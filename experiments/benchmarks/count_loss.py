@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from experiments.benchmarks import contour_kernels, torch_training
+from experiments.benchmarks import contour_kernels, fused_kernel, timing, torch_training
 from experiments.benchmarks.timing import Timing, compare
-from softloc_jax import contour, poisson_binomial
+from softloc_jax import contour, losses, poisson_binomial
 
 # Sequences, frames and the last bin: the piano of L section 7 (32 clips, 7 bands of 10 pitches), one band,
 # the CPU variants of piano and drums, the golf swings of S section 4.1, and smaller ones.
@@ -35,6 +35,10 @@ SHAPES = (
   (1, 30, 5),
 )
 TORCH_SHAPES = SHAPES[:2]
+# On accelerators: one that no cache holds, and clips, frames, classes and the last bin as training has them.
+LARGE = (71_680, 400, 42)
+CLIPS = (32, 400, 70, 42)
+CALLS = 100
 LONG = (1, 100_000, 2000)
 DISTRIBUTION_FRAMES = 1000
 
@@ -50,10 +54,16 @@ def batch(shape: tuple[int, int, int], seed: int = 0) -> tuple[Array, Array]:
 def measure(repeats: int) -> dict[str, dict[str, Timing]]:
   """Shape -> method -> timing of value and gradient of the summed loss; and of a whole distribution."""
   results = {}
-  for shape in SHAPES:
+  on_accelerator = jax.default_backend() != "cpu"
+  if on_accelerator:
+    check(SHAPES[0])
+    results |= _of_clips(repeats)
+  for shape in (*SHAPES, LARGE) if on_accelerator else SHAPES:
     functions = jax_methods(shape[2])
+    if shape == LARGE:  # by recursions it would take most of the time, and memory
+      functions = {name: one for name, one in functions.items() if "scan" not in name}
     if shape in TORCH_SHAPES and (by_torch := torch_method(shape)):
-      functions["torch recursion"] = by_torch
+      functions["torch recursion, on the processor"] = by_torch
     results[" x ".join(map(str, shape))] = compare(functions, *batch(shape), repeats=repeats)
   by_contour = {"contour": _value_and_grad("contour", LONG[2])}
   results[" x ".join(map(str, LONG))] = compare(by_contour, *batch(LONG), repeats=repeats)
@@ -62,6 +72,80 @@ def measure(repeats: int) -> dict[str, dict[str, Timing]]:
     distribution_methods(DISTRIBUTION_FRAMES), logits[0], repeats=repeats
   )
   return results
+
+
+def _of_clips(repeats: int) -> dict[str, dict[str, Timing]]:
+  """Of logits in the layout of training, one call at a time and many in one program."""
+  *shape, max_count = CLIPS
+  rng = np.random.default_rng(0)
+  logits = jnp.asarray(rng.normal(-4, 2, shape).astype(np.float32))
+  counts = jnp.asarray(rng.integers(0, max_count + 1, (shape[0], shape[2])))
+  methods = clip_methods(max_count)
+  name = " x ".join(map(str, CLIPS))
+  many = {how: timing.repeated(one, CALLS) for how, one in methods.items()}
+  return {
+    f"{name}, as training has them": compare(methods, logits, counts, repeats=repeats),
+    f"{name}, {CALLS} in one program": compare(many, logits, counts, repeats=repeats),
+  }
+
+
+def clip_methods(max_count: int, *, interpret: bool = False) -> dict[str, Callable[[Array, Array], Any]]:
+  """Value and gradient of losses of `[B, T, C]`, summed; the kernel alone where it can be."""
+
+  def counting(logits, counts):
+    return losses.count_nll(logits, counts, max_count=max_count, reduce_fn=jnp.sum)
+
+  def cross_entropy(logits, counts):
+    return losses.cross_entropy(logits, (logits > 0).astype(logits.dtype), reduce_fn=jnp.sum)
+
+  methods = {"count_nll": jax.jit(jax.value_and_grad(counting))}
+  if interpret or jax.default_backend() == "gpu":
+    methods["contour in one kernel"] = value_and_grad_by_one_kernel(max_count, interpret=interpret)
+  methods["cross entropy"] = jax.jit(jax.value_and_grad(cross_entropy))
+  return methods
+
+
+def value_and_grad_by_one_kernel(max_count: int, *, interpret: bool = False) -> Callable[[Array, Array], Any]:
+  """Of `[B, T, C]` and counts that are possible, all frames real."""
+
+  @jax.jit
+  def value_and_grad(logits, counts):
+    value, gradient = fused_kernel.value_and_gradient(
+      logits,
+      counts,
+      (counts == max_count) & (max_count < logits.shape[1]),
+      max_count=max_count,
+      interpret=interpret,
+    )
+    return -jnp.sum(value), -gradient
+
+  return value_and_grad
+
+
+def check(shape: tuple[int, int, int], *, interpret: bool = False) -> None:
+  """Compares all that is timed with the recursion in float64, on logits of all kinds.
+
+  Raises:
+    AssertionError: some method is off by more than rounding.
+  """
+  logits, counts = batch(shape)
+  logits = logits.at[1::4].multiply(5.0).at[2::8].set(-2.0).at[3::8].set(30.0)
+  with jax.enable_x64(True):
+    exact = _value_and_grad("scan", shape[2])
+    expected = jax.tree.map(np.asarray, exact(logits.astype(jnp.float64), counts))
+  methods = jax_methods(shape[2])
+  if interpret or jax.default_backend() == "gpu":
+    one_kernel = value_and_grad_by_one_kernel(shape[2], interpret=interpret)
+
+    def by_one_kernel(logits, counts):
+      value, gradient = one_kernel(logits.T[None], counts[None])
+      return value, gradient[0].T
+
+    methods["contour in one kernel"] = by_one_kernel
+  for name in set(methods) & {"contour", "contour by Pallas kernels", "contour in one kernel"}:
+    value, gradient = methods[name](logits, counts)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-5, err_msg=name)
 
 
 def distribution_methods(num_frames: int) -> dict[str, Callable[[Array], Any]]:

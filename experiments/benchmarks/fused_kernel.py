@@ -75,8 +75,7 @@ def value_and_gradient(
 
 
 def _compiler_params():
-  # Triton's part of Pallas is to be replaced: without it, only this kernel is missing.
-  from jax.experimental.pallas import triton
+  from jax.experimental.pallas import triton  # to be removed some day: then only this kernel is missing
 
   return triton.CompilerParams(num_warps=_WARPS)
 

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from absl import logging
+import jax
 import numpy as np
 
 from configs.misaligned import golf, piano
@@ -34,6 +35,9 @@ def measure(repeats: int, tasks: Mapping[str, Callable[[], tuple[Any, Network, A
   Returns:
     As the other sections.
   """
+  if jax.default_backend() != "cpu":
+    logging.warning("pages: those of a processor's memory matter to steps on it only")
+    return {}
   if not huge_pages.available():
     logging.warning("pages: without glibc 2.35 or a later one there is nothing to choose")
     return {}

@@ -16,6 +16,13 @@ from softloc_jax.data.recording import Recording
 from softloc_jax.network import Network
 
 SECONDS, NOTES_A_SECOND = 60.0, 10
+# Types of numbers and recurrent layers of the paper's size: the one that is used, and what else there is.
+VARIANTS = (
+  ("float32", "lstm"),
+  ("bfloat16", "lstm"),
+  ("float32", "cudnn_lstm"),
+  ("bfloat16", "cudnn_lstm"),
+)
 
 
 def measure(repeats: int, size: str = "paper") -> dict[str, dict[str, Timing]]:
@@ -23,7 +30,18 @@ def measure(repeats: int, size: str = "paper") -> dict[str, dict[str, Timing]]:
   if size == "paper" and jax.default_backend() == "cpu":
     logging.warning("piano: steps of the paper's size are measured on accelerators only")
     return {}
-  config = piano.get_config(f"softloc,size={size}")
+  groups = {}
+  for dtype, recurrent in VARIANTS if size == "paper" else (("float32", ""),):
+    config = piano.get_config(f"softloc,size={size}").unlock()
+    config.model.dtype = dtype
+    config.model.recurrent = recurrent or config.model.recurrent
+    name = f"{config.batch_size} clips of {config.window.max_s:g} s, {dtype}, {config.model.recurrent}"
+    groups[name] = _of(config, repeats)
+  return groups
+
+
+def _of(config, repeats: int) -> dict[str, Timing]:
+  """How -> timing of a config."""
   network = Network.from_config(config)
   step, state = training.trainer(config, network)
   batch = one_batch(config, network)
@@ -37,9 +55,7 @@ def measure(repeats: int, size: str = "paper") -> dict[str, dict[str, Timing]]:
   name_of_loss = "SoftLoc, value and gradient"
   counts = {"step": counted(step, (state, batch)), name_of_loss: counted(value_and_grad, of_loss)}
   timings = compare({"step": run_step, name_of_loss: lambda: value_and_grad(*of_loss)}, repeats=repeats)
-  timings = {name: dataclasses.replace(timing, **counts[name]) for name, timing in timings.items()}
-  seconds = config.window.max_s
-  return {f"{config.batch_size} clips of {seconds:g} s": timings}
+  return {name: dataclasses.replace(timing, **counts[name]) for name, timing in timings.items()}
 
 
 def one_batch(config, network: Network) -> dict[str, jax.Array]:

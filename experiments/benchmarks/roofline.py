@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
 from experiments.benchmarks.timing import Timing, compare
 
@@ -37,8 +36,9 @@ def measure(*, repeats: int = 5, size: int = 4096) -> Roof:
     repeats: of each measurement, of which the shortest counts.
     size: rows and columns of the matrices; the array that is copied holds four of them.
   """
-  numbers = jnp.ones(4 * size * size, jnp.float32)
-  matrix = jnp.ones((size, size), jnp.float32)
+  # Equal numbers would cost some devices less power, and so less time.
+  numbers = jax.random.normal(jax.random.key(0), (4 * size * size,))
+  matrix = jax.random.normal(jax.random.key(1), (size, size))
   copied = compare({"copy": jax.jit(lambda x: x + 1)}, numbers, repeats=repeats)["copy"]
   product = jax.jit(lambda x: x @ x)
   multiplied = compare({"product": product}, matrix, repeats=repeats)["product"]

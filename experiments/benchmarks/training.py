@@ -46,7 +46,9 @@ def _of_steps(
     f"{STEPS} steps with their input": lambda: run(lambda: next(batches)),
   }
   if by_torch is not None:
-    functions[f"{STEPS} steps on one batch in torch"] = lambda: [by_torch() for _ in range(STEPS)]
+    functions[f"{STEPS} steps on one batch in torch, on the processor"] = lambda: [
+      by_torch() for _ in range(STEPS)
+    ]
   timings = compare(functions, repeats=repeats)
   batches.close()
   return timings

@@ -1,6 +1,6 @@
 """Cells of a table: trainings in folders of their own, resumed where interrupted, skipped where finished."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import concurrent.futures
 import json
 import multiprocessing
@@ -13,24 +13,59 @@ from ml_collections import ConfigDict
 import tqdm
 
 from experiments import huge_pages
-from softloc_jax import checkpoints, train
+from softloc_jax import checkpoints, data, train
 
 
 def prepare(config: ConfigDict, num_steps: int | None) -> ConfigDict:
   """A config as a cell runs it: without a bar, as cells have their own; with `num_steps`, if there is one."""
   with config.unlocked():
     config.progress = False
-    config.num_steps = num_steps or config.num_steps
+    if num_steps is not None:
+      config.num_steps = num_steps
+      config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, num_steps // 4)
   return config
 
 
 def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
-  """Results of one training: read if they are there, else made."""
+  """Results of one training: read if they are there, else made.
+
+  Raises:
+    ValueError: there are some of other settings or, where another folder of data is named, of other data.
+  """
   path = workdir / "results.json"
   if path.exists():
-    checkpoints.write_config(workdir, json.loads(config.to_json()))  # refuses results of other settings
+    settings = json.loads(config.to_json())
+    checkpoints.write_config(workdir, settings)
+    before = json.loads((workdir / checkpoints.CONFIG_FILE).read_text())
+    if folders_of(settings) != folders_of(before):
+      config = train.with_digest(config, data.load_replicas(config))
+      checkpoints.write_config(workdir, json.loads(config.to_json()))
     return json.loads(path.read_text())
   return train.train_and_evaluate(config, workdir)
+
+
+def folders_of(settings: Mapping) -> dict[str, str]:
+  """Where the data of a config lie."""
+  return {key: value for key, value in settings.get("data", {}).items() if key.endswith("_dir")}
+
+
+def once(path: pathlib.Path, settings: Mapping, make: Callable[[], Mapping]) -> dict:
+  """What a file holds that was made by these settings, or what is made now, and written there.
+
+  Raises:
+    ValueError: the file was made by others, such as fewer steps or other recordings.
+  """
+  if path.exists():
+    found = json.loads(path.read_text())
+    if found.get("settings") != settings:
+      raise ValueError(
+        f"{path} was made by {found.get('settings')}, not {dict(settings)}; choose another workdir"
+      )
+    return found["scores"]
+  scores = make()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  checkpoints.replace_text(path, json.dumps({"settings": settings, "scores": scores}, sort_keys=True))
+  return json.loads(json.dumps(scores))
 
 
 def run(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> dict[str, dict]:
@@ -48,7 +83,11 @@ def run(configs: Mapping[str, ConfigDict], workdir: pathlib.Path, jobs: int) -> 
   ):
     running = {pool.submit(run_cell, config, workdir / name): name for name, config in configs.items()}
     for future in tqdm.tqdm(concurrent.futures.as_completed(running), total=len(running), unit="cell"):
-      results[running[future]] = future.result()
+      try:
+        results[running[future]] = future.result()
+      except (FileNotFoundError, ValueError, ImportError) as error:
+        pool.shutdown(cancel_futures=True)  # not to be told after hours of the others
+        raise type(error)(f"{running[future]}: {error}") from error
   return results
 
 

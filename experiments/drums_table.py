@@ -61,13 +61,14 @@ def _config(row: str, seed: int, root: pathlib.Path, num_steps: int | None) -> C
 
 def _on_rendered(config: ConfigDict, workdir: pathlib.Path) -> Mapping:
   """Scores of a cell on the rendered test split, written beside it once."""
-  path = workdir / "rendered" / "results.json"
-  if not path.exists():
+  out = workdir / "rendered"
+
+  def score() -> Mapping:
     own = [_rendered_test(config.data.to_json())] * config.num_replicas
-    network = Network.from_config(config)
-    results = train.evaluate(config, workdir, network=network, recordings=own, out=path.parent)
-    checkpoints.replace_text(path, json.dumps(results, indent=2, sort_keys=True) + "\n")
-  return json.loads(path.read_text())
+    return train.evaluate(config, workdir, network=Network.from_config(config), recordings=own, out=out)
+
+  # Where its training went on, its settings are the same but for folders.
+  return cells.once(out / "results.json", {"num_steps": config.num_steps}, score)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,17 +1,17 @@
 """A few real drum tracks, counted: does it help to train the package's network further, or to begin anew?"""
 
 from collections.abc import Mapping, Sequence
-import json
 import pathlib
 from typing import Any
 
 from ml_collections import ConfigDict
 import numpy as np
 
+from experiments import cells
 from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import checkpoints, detector, evaluation, recipes, train
 from softloc_jax.data import condition, mdb_drums
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import Recording, digest
 
 CLASSES = ("KD", "SD", "HH")
 ROWS = {
@@ -44,15 +44,15 @@ def _scores(
 ) -> Mapping[str, Any]:
   """Scores of one cell; read if they are there."""
   folder = workdir / f"{row}_seed{seed}"
-  path = folder / "scores.json"
-  if not path.exists():
-    split = _split(recordings, seed)
+  split = _split(recordings, seed)
+
+  def score() -> Mapping[str, Any]:
     trained = _trained(row, split, seed, folder, num_steps)
     found = [trained.detect(one).times_s for one in split["test"]]
-    scores = evaluation.score(found, split["test"], classes=CLASSES, window_s=WINDOW_S)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.replace_text(path, json.dumps(scores))
-  return json.loads(path.read_text())
+    return evaluation.score(found, split["test"], classes=CLASSES, window_s=WINDOW_S)
+
+  settings = {"num_steps": num_steps, "digest": digest(list(split.values()))}
+  return cells.once(folder / "scores.json", settings, score)
 
 
 def _split(recordings: Sequence[Recording], seed: int) -> dict[str, list[Recording]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import itertools
-import json
 import math
 import pathlib
 from typing import Any
@@ -15,7 +14,7 @@ from experiments import cells
 from experiments.report import markdown_table, mean_and_spread, over_seeds
 from softloc_jax import calibration, checkpoints, data, detector, evaluation, noise, plots, recipes, refine
 from softloc_jax.data import drum_machine, mdb_drums, mitdb
-from softloc_jax.data.recording import CountedWindow, Recording
+from softloc_jax.data.recording import CountedWindow, Recording, digest
 
 NOISE_MS = (50, 100, 200)
 COUNTED_S = (1, 2, 4)  # windows of counts, on average
@@ -36,7 +35,7 @@ def make_ecg(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_st
     config.eval_every = config.num_steps
     return refine.refine(moved, workdir=folder, config=config, num_folds=_FOLDS, trust_counts=True)
 
-  return _make("refine_ecg", recordings, workdir, seeds, refine_one)
+  return _make("refine_ecg", recordings, workdir, seeds, refine_one, num_steps)
 
 
 def make_piano(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps: int | None) -> str:
@@ -49,7 +48,7 @@ def make_piano(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
   def refine_one(moved: Sequence[Recording], folder: pathlib.Path, seed: int) -> refine.Refined:
     return refine.refine(moved, workdir=folder, trained=trained, trust_counts=True)
 
-  return _make("refine_piano", recordings, workdir, seeds, refine_one)
+  return _make("refine_piano", recordings, workdir, seeds, refine_one, num_steps)
 
 
 def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_steps: int | None) -> str:
@@ -85,6 +84,7 @@ def make_drums(data_dir: str, workdir: pathlib.Path, seeds: int, jobs: int, num_
         [counted(one, window_s, seed) for one in recordings],
         refine_one,
         seed,
+        num_steps,
       )
       for seed in range(seeds)
     ]
@@ -139,13 +139,15 @@ def _make(
   workdir: pathlib.Path,
   seeds: int,
   refine_one: Callable[[Sequence[Recording], pathlib.Path, int], refine.Refined],
+  num_steps: int | None,
 ) -> str:
   """Scores every level and seed, and writes the table and its figure; what was scored before is read."""
   results: dict[int, list[dict[str, Any]]] = {}
   for level_ms in NOISE_MS:
     for seed in range(seeds):
       moved = [_moved(one, level_ms / 1000, seed) for one in recordings]
-      scores = _cell(workdir / f"{level_ms}ms_seed{seed}", recordings, moved, refine_one, seed)
+      folder = workdir / f"{level_ms}ms_seed{seed}"
+      scores = _cell(folder, recordings, moved, refine_one, seed, num_steps)
       results.setdefault(level_ms, []).append(scores)
   drawn = {f"labels moved by {level_ms} ms": of_level for level_ms, of_level in results.items()}
   return _write(name, workdir, markdown(results), reliability_figure(drawn))
@@ -157,14 +159,13 @@ def _cell(
   given: Sequence[Recording],
   refine_one: Callable[[Sequence[Recording], pathlib.Path, int], refine.Refined],
   seed: int,
+  num_steps: int | None,
 ) -> dict[str, Any]:
   """Scores of one refinement; read if they are there."""
-  path = folder / "scores.json"
-  if not path.exists():
-    scores = score(recordings, given, refine_one(given, folder, seed))
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.replace_text(path, json.dumps(scores))
-  return json.loads(path.read_text())
+  settings = {"num_steps": num_steps, "digest": digest([recordings, given])}
+  return cells.once(
+    folder / "scores.json", settings, lambda: score(recordings, given, refine_one(given, folder, seed))
+  )
 
 
 def _write(name: str, workdir: pathlib.Path, text: str, figure) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import json
 import os
 import pathlib
@@ -77,10 +78,10 @@ class Checkpoints:
   @property
   def best_step(self) -> int | None:
     """Step of the checkpoint with the lowest best metric, the later one of equals; None before the first."""
-    steps = self._manager.all_steps()
-    if not steps:
-      return None
-    return min(steps, key=lambda step: (self._manager.metrics(step)[self._best_metric], -step))
+    found = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
+    # One without metrics was being deleted when the process was killed.
+    values = {step: metrics[self._best_metric] for step, metrics in found.items() if metrics}
+    return min(values, key=lambda step: (values[step], -step), default=None)
 
   def restore(
     self, step: int, like: Any, iterator: grain.DatasetIterator | None = None
@@ -103,6 +104,29 @@ class Checkpoints:
     self._manager.close()
 
 
+@contextlib.contextmanager
+def alone(workdir: str | os.PathLike) -> Iterator[None]:
+  """Keeps other processes from training in a workdir, where the system and its file system can.
+
+  Raises:
+    ValueError: another one does.
+  """
+  try:
+    import fcntl
+  except ImportError:  # not on Windows
+    yield
+    return
+  pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+  with open(pathlib.Path(workdir) / ".lock", "w") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise ValueError(f"{workdir}: another process is training there; expected only one") from error
+    except OSError:  # a file system without locks
+      pass
+    yield
+
+
 def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   """Keeps the config beside the checkpoints, and refuses to continue a run of another one.
 
@@ -117,6 +141,8 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   text = json.dumps(config, indent=2, sort_keys=True)
   if path.exists():
     old, new = _flatten(_read_json(path)), _flatten(json.loads(text))
+    if not (old.get("data.digest") and new.get("data.digest")):  # not known of one of them
+      old.pop("data.digest", None), new.pop("data.digest", None)
     for key in sorted(key for key in set(old) | set(new) if not _is_free(key)):
       # An empty text is as none: runs of before a setting came go on without it.
       was, now = (repr(flat[key]) if flat.get(key, "") != "" else "nothing" for flat in (old, new))
@@ -163,7 +189,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 def replace_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file whole or not at all."""
   path = pathlib.Path(path)
-  temporary = path.with_name(f".{path.name}.tmp")
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # other processes may write it, too
   temporary.write_text(text, encoding="utf-8")
   os.replace(temporary, path)
 

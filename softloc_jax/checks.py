@@ -1,14 +1,76 @@
-"""Refuses, or reports, recordings that a training could not make sense of."""
+"""Refuses, or reports, settings and recordings that a training could not make sense of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import logging
+from typing import Any
 
+import jax
 import numpy as np
 
 from softloc_jax import events, features
 from softloc_jax.data.recording import Recording
+
+
+def check_settings(config: Any) -> None:
+  """Refuses settings of a training that would fail, or do nothing, only later.
+
+  Raises:
+    ValueError: naming the setting, its value and what was expected.
+  """
+  _check_numbers(config)
+  if config.get("protocol", "") not in ("", "golf_pce"):
+    raise ValueError(f"protocol is {config.protocol!r}; expected 'golf_pce' or ''")
+  if config.optimizer.weight_decay and config.model.get("frozen_stages", 0):
+    raise ValueError(
+      f"optimizer.weight_decay is {config.optimizer.weight_decay} and model.frozen_stages"
+      f" {config.model.frozen_stages}; expected one of them, as frozen weights would decay, too"
+    )
+  if config.batch_size % jax.device_count():
+    raise ValueError(
+      f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices"
+    )
+  if not 0 <= config.optimizer.warmup_steps < config.num_steps:
+    raise ValueError(
+      f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
+      f" {config.num_steps}"
+    )
+  moving = sorted({"stack", "change_rate", "shift_pitch"} & set(config.augment))
+  if config.loss.name == "mixed" and moving:
+    raise ValueError(
+      f"augment has {', '.join(moving)}; expected none that moves events where labels are mixed"
+    )
+  if config.get("split_by") and config.predict.ensemble:
+    raise ValueError(
+      f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"
+      f" of several splits have seen each other's test recordings"
+    )
+  if config.get("init_from") and config.get("encoder_weights"):
+    raise ValueError(
+      f"init_from is {config.init_from!r} and encoder_weights is {config.encoder_weights!r}; expected only"
+      f" one of them"
+    )
+  if config.report_checkpoint not in ("best", "last"):
+    raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
+
+
+def _check_numbers(config: Any) -> None:
+  for key in ("batch_size", "num_steps", "num_replicas", "log_every", "eval_every"):
+    if config[key] < 1:
+      raise ValueError(f"{key} is {config[key]}; expected 1 or more")
+  if config.seed < 0:
+    raise ValueError(f"seed is {config.seed}; expected 0 or more")
+  positive = {
+    "score_window_s": config.score_window_s,
+    "optimizer.learning_rate": config.optimizer.learning_rate,
+    "optimizer.clip_norm": config.optimizer.clip_norm,
+    "decode.count_window_s": config.decode.count_window_s,
+    "decode.align_max_s": config.decode.align_max_s,
+  } | {f"more_score_windows_s[{i}]": value for i, value in enumerate(config.more_score_windows_s)}
+  for key, value in positive.items():
+    if not 0 < value < float("inf"):
+      raise ValueError(f"{key} is {value}; expected a positive number")
 
 
 def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> None:

@@ -364,13 +364,15 @@ def summarize(per_replica: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   numbers = [{k: v for k, v in one.items() if isinstance(v, float)} for one in per_replica]
   results: dict[str, Any] = mean(numbers)
   if len(per_replica) > 1:
-    results |= {f"{key}/seed_std": float(np.std([one[key] for one in numbers], ddof=1)) for key in numbers[0]}
+    values = {key: [one[key] for one in numbers if key in one] for key in results}
+    results |= {f"{key}/seed_std": float(np.std(v, ddof=1)) for key, v in values.items() if len(v) > 1}
   return results | {"replicas": [dict(one) for one in per_replica]}
 
 
 def mean(scalars: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-  """Mean of each key over dicts of the same keys."""
-  return {key: float(np.mean([np.asarray(one[key]) for one in scalars])) for key in scalars[0]}
+  """Mean of each key over the dicts that have it."""
+  keys = dict.fromkeys(key for one in scalars for key in one)
+  return {key: float(np.mean([np.asarray(one[key]) for one in scalars if key in one])) for key in keys}
 
 
 def write_predictions(

@@ -9,6 +9,8 @@ import os
 import pathlib
 from typing import Any
 
+import jax
+
 from softloc_jax import checkpoints
 
 
@@ -22,14 +24,18 @@ class RunLog:
 
   def __init__(self, workdir: str | os.PathLike, *, resume_step: int):
     self._path = pathlib.Path(workdir) / "metrics.jsonl"
+    self._is_first = jax.process_index() == 0  # of several processes, which all know the same, one writes
     lines = self._path.read_text().splitlines() if self._path.exists() else []
     kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= resume_step]
-    checkpoints.replace_text(self._path, "".join(f"{line}\n" for line in kept))
+    if self._is_first:
+      checkpoints.replace_text(self._path, "".join(f"{line}\n" for line in kept))
     self.seconds_before = _seconds_of(kept)  # of training, until the checkpoint
-    self._board = _tensorboard(workdir, resume_step)
+    self._board = _tensorboard(workdir, resume_step) if self._is_first else None
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
     """One line, on disk when this returns."""
+    if not self._is_first:
+      return
     line = {"step": step, **to_json(metrics)}
     with self._path.open("a") as file:
       file.write(json.dumps(line, allow_nan=False) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import itertools
 import json
 import logging
@@ -15,6 +16,7 @@ import jax
 from jax import Array
 from ml_collections import ConfigDict
 import numpy as np
+import optax
 import tqdm
 
 from softloc_jax import (
@@ -33,7 +35,7 @@ from softloc_jax import (
   train_step,
   warm_start,
 )
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import Recording, digest
 from softloc_jax.network import Network, Variables
 
 BEST_METRIC = "validation/count_error"
@@ -55,9 +57,10 @@ def train_and_evaluate(config: Any, workdir: str | os.PathLike) -> dict[str, Any
     FileNotFoundError, ValueError: bad data or settings, before any training.
     FloatingPointError: the loss became NaN or infinite.
   """
-  _check(config)
+  checks.check_settings(config)
   workdir = pathlib.Path(workdir)
   splits = data.load_replicas(config)
+  config = with_digest(config, splits)
   network = fit(config, workdir, splits)
   results = evaluate(config, workdir, network=network, recordings=[one["test"] for one in splits])
   checkpoints.replace_text(workdir / "results.json", json.dumps(results, indent=2, sort_keys=True) + "\n")
@@ -80,12 +83,29 @@ def fit(
   Raises:
     ValueError, FloatingPointError: as `train_and_evaluate`.
   """
-  _check(config)
+  checks.check_settings(config)
   network = Network.from_config(config)
   run = _Run(config, pathlib.Path(workdir), network, splits)
-  checkpoints.write_config(workdir, json.loads(config.to_json()))
-  run.train()
+  # Of several processes of one training the first keeps others away.
+  with checkpoints.alone(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+    checkpoints.write_config(workdir, json.loads(config.to_json()))
+    run.train()
   return network
+
+
+def with_digest(config: Any, splits: Sequence[Mapping[str, Sequence[Recording]]]) -> Any:
+  """The config with what tells its recordings, labels and splits from others, `data.digest`.
+
+  As it is where it has that already, or where recordings are made when they are asked for.
+  """
+  distinct = splits if config.get("split_by") else splits[:1]
+  parts = [part for own in distinct for part in own.values()]
+  if config.data.get("digest") or not all(isinstance(part, list) for part in parts):
+    return config
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.digest = digest(parts)
+  return config.lock()
 
 
 def evaluate(
@@ -178,41 +198,19 @@ def read_learned(source: str | os.PathLike) -> tuple[ConfigDict, Network, Variab
   return config, network, state.variables
 
 
-def _check(config: Any) -> None:
-  """Refuses settings that would fail, or do nothing, only later."""
-  for key in ("batch_size", "num_steps", "num_replicas", "log_every", "eval_every"):
-    if config[key] < 1:
-      raise ValueError(f"{key} is {config[key]}; expected 1 or more")
-  if config.batch_size % jax.device_count():
-    raise ValueError(
-      f"batch_size is {config.batch_size}; expected a multiple of the {jax.device_count()} devices"
-    )
-  if not 0 <= config.optimizer.warmup_steps < config.num_steps:
-    raise ValueError(
-      f"optimizer.warmup_steps is {config.optimizer.warmup_steps}; expected less than num_steps,"
-      f" {config.num_steps}"
-    )
-  moving = sorted({"stack", "change_rate", "shift_pitch"} & set(config.augment))
-  if config.loss.name == "mixed" and moving:
-    raise ValueError(
-      f"augment has {', '.join(moving)}; expected none that moves events where labels are mixed"
-    )
-  if config.get("split_by") and config.predict.ensemble:
-    raise ValueError(
-      f"split_by is {config.split_by!r} and predict.ensemble is True; expected only one of them, as networks"
-      f" of several splits have seen each other's test recordings"
-    )
-  if config.get("init_from") and config.get("encoder_weights"):
-    raise ValueError(
-      f"init_from is {config.init_from!r} and encoder_weights is {config.encoder_weights!r}; expected only"
-      f" one of them"
-    )
-  if config.report_checkpoint not in ("best", "last"):
-    raise ValueError(f"report_checkpoint is {config.report_checkpoint!r}; expected 'best' or 'last'")
-
-
 def _seeds(config: Any) -> list[int]:
   return [config.seed + replica for replica in range(config.num_replicas)]
+
+
+def _check_finite(
+  state: train_step.TrainState | None, pending: Sequence[Mapping[str, Array]], step: int
+) -> None:
+  """Refuses a training whose loss, or whose last update, is no number any more."""
+  loss = evaluation.mean([{"loss": one["loss"]} for one in pending])["loss"]
+  if not np.isfinite(loss):
+    raise FloatingPointError(f"the loss is {loss} at step {step}; try a lower learning rate")
+  if state is not None and not np.isfinite(float(optax.tree.norm(state.variables.params))):
+    raise FloatingPointError(f"weights are no numbers at step {step}; try a lower learning rate")
 
 
 class _Run:
@@ -340,17 +338,17 @@ class _Run:
       for step in range(done + 1, config.num_steps + 1):
         state, scalars = step_fn(state, data_parallel.put(next(iterator), sharding))
         pending.append(scalars)
+        is_evaluated = step % config.eval_every == 0 or step == config.num_steps
+        if is_evaluated:
+          _check_finite(state, pending, step)
         if step % config.log_every == 0 or step == config.num_steps:
+          _check_finite(None, pending, step)
           line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}
           pending.clear()
-          if not np.isfinite(line["train/loss"]):
-            raise FloatingPointError(
-              f"the loss is {line['train/loss']} at step {step}; try a lower learning rate"
-            )
           bar.set_postfix(loss=f"{line['train/loss']:.3f}", refresh=False)
           log.write(step, line | {"seconds": log.seconds_before + time.monotonic() - started})
         bar.update()
-        if step % config.eval_every == 0 or step == config.num_steps:
+        if is_evaluated:
           metrics, notes = self.validate(state)
           log.write(step, metrics)
           saved.save(step, state, iterator, metrics, notes)

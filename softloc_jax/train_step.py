@@ -38,7 +38,8 @@ def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
   if config.schedule == "cosine":
     schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, num_steps)
   elif config.schedule == "constant":
-    schedule = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup_steps, 1))
+    rate, warmup_steps = config.learning_rate, config.warmup_steps
+    schedule = optax.linear_schedule(0.0 if warmup_steps else rate, rate, max(warmup_steps, 1))
   else:
     raise ValueError(f"optimizer.schedule is {config.schedule!r}; expected 'cosine' or 'constant'")
   return optax.chain(

@@ -204,6 +204,35 @@ def test_replaced_text_is_whole_and_leaves_nothing_behind(tmp_path):
   assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_checkpoint_that_was_being_deleted_is_not_the_best(tmp_path, monkeypatch):
+  saved = checkpoints.Checkpoints(tmp_path, best_metric="error")
+  known = {1: None, 2: {"error": 0.5}, 3: {"error": 0.25}, 4: {"error": 0.25}}
+  monkeypatch.setattr(saved._manager, "all_steps", lambda: list(known))
+  monkeypatch.setattr(saved._manager, "metrics", known.get)
+  assert saved.best_step == 4
+  known = {1: None}
+  monkeypatch.setattr(saved._manager, "all_steps", lambda: list(known))
+  assert saved.best_step is None
+  saved.close()
+
+
+def test_one_process_at_a_time(tmp_path):
+  pytest.importorskip("fcntl")
+  refused = pytest.raises(ValueError, match="run: another process is training there; expected only one")
+  with checkpoints.alone(tmp_path / "run"), refused, checkpoints.alone(tmp_path / "run"):
+    pass
+  with checkpoints.alone(tmp_path / "run"):
+    pass
+
+
+def test_runs_that_did_not_tell_their_recordings_go_on(tmp_path):
+  config = {"data": {"name": "folder"}, "num_steps": 5}
+  checkpoints.write_config(tmp_path, config)
+  checkpoints.write_config(tmp_path, config | {"data": {"name": "folder", "digest": "abc"}, "init_from": ""})
+  with pytest.raises(ValueError, match=r"init_from = nothing, not 'drums'"):
+    checkpoints.write_config(tmp_path, config | {"init_from": "drums"})
+
+
 def test_a_moved_data_folder_is_no_other_run(tmp_path):
   config = {"data": {"data_dir": "here", "name": "folder"}, "progress": True, "num_steps": 5}
   checkpoints.write_config(tmp_path, config)

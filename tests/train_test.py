@@ -253,6 +253,11 @@ for a, b in zip(*ends):
     ({"optimizer.schedule": "step"}, "optimizer.schedule is 'step'"),
     ({"decode.method": "magic"}, "decode.method is 'magic'"),
     ({"data.name": "cymbals"}, "data.name is 'cymbals'"),
+    ({"seed": -1}, "seed is -1; expected 0 or more"),
+    ({"more_score_windows_s": (0.02, -0.02)}, r"more_score_windows_s\[1\] is -0.02; expected a positive"),
+    ({"decode.count_window_s": 0.0}, "decode.count_window_s is 0.0; expected a positive number"),
+    ({"optimizer.learning_rate": -1.0}, "optimizer.learning_rate is -1.0; expected a positive number"),
+    ({"optimizer.clip_norm": 0.0}, "optimizer.clip_norm is 0.0; expected a positive number"),
   ],
 )
 def test_bad_settings_are_refused_before_training(tmp_path, changes, message):
@@ -260,6 +265,14 @@ def test_bad_settings_are_refused_before_training(tmp_path, changes, message):
   with pytest.raises(ValueError, match=message):
     train.train_and_evaluate(config, tmp_path / "run")
   assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_training_that_diverges_says_so_at_its_validation(tmp_path):
+  changes = {"num_steps": 8, "eval_every": 4, "log_every": 8}
+  diverging = {"optimizer.learning_rate": 1e38, "optimizer.clip_norm": 1e30}
+  config = small(drums.get_config(), **changes, **diverging)
+  with pytest.raises(FloatingPointError, match="at step 4; try a lower learning rate"):
+    train.train_and_evaluate(config, tmp_path / "run")
 
 
 def test_unknown_config_key_on_the_command_line(tmp_path):

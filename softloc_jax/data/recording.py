@@ -174,6 +174,9 @@ def digest(parts: Sequence[Sequence[Recording]], more: str = "") -> str:
       hasher.update(np.ascontiguousarray(one.signal))
       for name in sorted(one.events):
         hasher.update(f"{name}/{one.is_labelled(name)}".encode() + one.times_s(name).tobytes())
+      silent = sorted((name, known) for name, known in one.labelled.items() if name not in one.events)
+      if silent:
+        hasher.update(repr(silent).encode())
       if one.counted or one.exact:
         hasher.update(repr((sorted(one.exact), sorted(one.counted.items()))).encode())
     hasher.update(b"next part")

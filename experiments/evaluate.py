@@ -6,7 +6,6 @@
 The settings are those of the workdir but for `--set`; what is written goes to `--out`.
 """
 
-from collections.abc import Sequence
 import json
 import pathlib
 import sys
@@ -15,9 +14,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from configs import common
-from softloc_jax import checkpoints, data, train
-from softloc_jax.data.recording import Recording, digest
-from softloc_jax.data.splits import listing
+from softloc_jax import checkpoints, checks, data, train
 from softloc_jax.network import Network
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training.", required=True)
@@ -25,25 +22,6 @@ _SPLIT = flags.DEFINE_enum("split", "test", data.SPLITS, "Which recordings.")
 _WINDOW_MS = flags.DEFINE_float("window_ms", 50.0, "Tolerance in milliseconds.", lower_bound=0.0)
 _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE: a setting that differs from the training's.")
 _OUT = flags.DEFINE_string("out", None, "Folder; DIR/evaluation_<split>_<tolerance>ms if not given.")
-
-
-def check_unseen(config: ConfigDict, recordings: Sequence[Sequence[Recording]]) -> None:
-  """Refuses recordings that a training learned from, or that its thresholds come from.
-
-  Recordings that are made when they are asked for are not compared.
-
-  Raises:
-    ValueError: naming them.
-  """
-  for own, splits in zip(recordings, data.load_replicas(config), strict=True):
-    if not isinstance(own, list) or not isinstance(splits["train"], list):
-      continue
-    seen = {digest([[one]]) for name in ("train", "validation") for one in splits[name]}
-    known = [one.id for one in own if digest([[one]]) in seen]
-    if known:
-      raise ValueError(
-        f"{listing(known)}: the network learned from this, by the settings of its training; expected others"
-      )
 
 
 def main(argv: list[str]) -> None:
@@ -58,7 +36,8 @@ def main(argv: list[str]) -> None:
       common.override(config, setting)
     recordings = [splits[_SPLIT.value] for splits in data.load_replicas(config)]
     if any(setting.startswith("data.") for setting in _SET.value):
-      check_unseen(ConfigDict(checkpoints.read_config(workdir)), recordings)
+      before = ConfigDict(checkpoints.read_config(workdir))
+      checks.check_unseen(recordings, data.load_replicas(before))
     name = f"evaluation_{_SPLIT.value}_{_WINDOW_MS.value:g}ms"
     out = pathlib.Path(_OUT.value) if _OUT.value else workdir / name
     results = train.evaluate(

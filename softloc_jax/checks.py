@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import logging
 from typing import Any
 
@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from softloc_jax import events, features
-from softloc_jax.data.recording import Recording
+from softloc_jax.data.recording import Recording, digest
+from softloc_jax.data.splits import listing
 
 
 def check_settings(config: Any) -> None:
@@ -89,6 +90,31 @@ def check_signal(recording: Recording, extractor: features.FeatureExtractor) -> 
     raise ValueError(
       f"recording {recording.id!r} has {channels} channels; the features expect {extractor.num_channels}"
     )
+
+
+def check_unseen(
+  recordings: Sequence[Sequence[Recording]], splits: Sequence[Mapping[str, Sequence[Recording]]]
+) -> None:
+  """Refuses to test on recordings that a training learned from, or that its thresholds come from.
+
+  Those that are made when they are asked for are not compared.
+
+  Args:
+    recordings: of each replica.
+    splits: that each was trained with.
+
+  Raises:
+    ValueError: naming them.
+  """
+  for own, split in zip(recordings, splits, strict=True):
+    if not isinstance(own, list) or not isinstance(split["train"], list):
+      continue
+    seen = {digest([[one]]) for name in ("train", "validation") for one in split[name]}
+    known = [one.id for one in own if digest([[one]]) in seen]
+    if known:
+      raise ValueError(
+        f"{listing(known)}: the network learned from this, by the settings of its training; expected others"
+      )
 
 
 def check_no_counts(recordings: Sequence[Recording]) -> None:

@@ -218,6 +218,8 @@ def _heard_offsets(tracks: Sequence[Track], reach_s: float, common_offset: bool)
   groups = [np.arange(len(offsets_s))] if common_offset else np.arange(len(offsets_s))[:, None]
   for group in groups:
     own = [one for one in tracks if one.recording in group]
+    if not own:  # all that it has was counted
+      continue
     # One track after the other, so that no label is taken for one of another class.
     ends_s = [max(one.duration_s, *one.labels_s[-1:], *one.detections_s[-1:], 0.0) for one in own]
     starts_s = np.cumsum([0.0, *(end_s + 2 * reach_s for end_s in ends_s)])[:-1]

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from small_pulses import pulses
 
 from softloc_jax import checks, features
 from softloc_jax.data.recording import Recording
@@ -77,3 +78,13 @@ def test_events_that_share_a_frame_are_reported(caplog):
     totals = checks.report_collisions(recordings, RATE_HZ)
   assert totals == {"KD": 3, "SD": 0}
   assert [record.getMessage()[:38] for record in caplog.records] == ["3 events 'KD' share a frame of 10.0 ms"]
+
+
+def test_recordings_that_were_learned_from_are_not_tested_with():
+  one, other, third = (pulses(number, duration_s=5.0)[0] for number in range(3))
+  splits = {"train": [one], "validation": [other], "test": [third]}
+  checks.check_unseen([[third]], [splits])
+  for seen in (one, other):
+    with pytest.raises(ValueError, match=f"{seen.id}: the network learned from this"):
+      checks.check_unseen([[third, seen]], [splits])
+  checks.check_unseen([range(3)], [splits])  # made when they are asked for

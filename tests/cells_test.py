@@ -64,6 +64,7 @@ def folders(tmp_path_factory):
   return found
 
 
+@pytest.mark.slow
 def test_a_cell_knows_its_recordings_wherever_they_lie(folders, tmp_path):
   def config_of(folder):
     config = folder_config.get_config(f"sensor,data_dir={folder},classes=pulse,rate_hz=50").unlock()

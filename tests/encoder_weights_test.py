@@ -105,6 +105,7 @@ def keras_file(tmp_path):
   return keras_mobilenet.write(tmp_path / "weights.h5", keras_mobilenet.random_arrays())
 
 
+@pytest.mark.slow
 def test_loads_into_every_replica(keras_file):
   before, arrays = variables(), encoder_weights.read(keras_file)
   after = encoder_weights.load(before, keras_file)

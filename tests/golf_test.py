@@ -159,6 +159,7 @@ def test_folds_of_a_config(annotated, prepared):
   assert len(splits["train"]) + len(splits["validation"]) == 5
 
 
+@pytest.mark.slow
 def test_exclusive_classes_share_their_probability(annotated, prepared):
   config = small(f"rendered,loss=softmax_cross_entropy,data_dir={annotated}", prepared)
   net = network.Network.from_config(config)

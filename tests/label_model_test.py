@@ -60,7 +60,7 @@ def dense(pairing, num_detections):
   return result[:, :num_detections]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_pairs_are_as_probable_as_all_pairings_say(seed):
   rng = np.random.default_rng(seed)

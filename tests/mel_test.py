@@ -123,6 +123,7 @@ def test_a_stretch_of_the_reference_differs_by_its_mean_alone():
   np.testing.assert_allclose(part[..., 0].mean(0), 0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_silence_beyond_a_recording_has_no_part_in_the_mean_of_the_reference():
   extractor = features.ReferenceLogMel(16_000, 160, 400, 40, fft_samples=512)
   signal = make_signal(16_000)[: 160 * 40]

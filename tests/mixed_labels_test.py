@@ -216,6 +216,7 @@ def test_the_loss_is_that_of_each_kind_of_label():
       np.testing.assert_allclose(found[row, 2], interval[row, 2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_whatever_is_known():
   crop = crops_of(mixed_recording())(1)
   batch = {key: value[None] for key, value in crop.items()}

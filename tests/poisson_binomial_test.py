@@ -198,7 +198,7 @@ def test_impossible_counts(count):
 
 
 @pytest.mark.parametrize("method", ["scan", "contour"])
-@pytest.mark.parametrize("most", [1e6, 3e38, np.inf])
+@pytest.mark.parametrize("most", [pytest.param(1e6, marks=pytest.mark.slow), 3e38, np.inf])
 def test_logits_without_bounds(method, most):
   logits = np.array([most, -1.0, 0.5, -most, 0.3, most], np.float32)  # two events for certain, one never
   value_of = jax.value_and_grad(functools.partial(pb.log_prob, method=method))

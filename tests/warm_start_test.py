@@ -74,6 +74,7 @@ def test_classes_are_taken_by_name(changes):
   assert np.abs(found[:, 1:2] - learned).max(axis=0).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_no_event_is_taken_too_where_classes_exclude_each_other():
   config = golf.get_config("rendered,loss=softmax_cross_entropy,data_dir=nowhere")
   assert config.model.exclusive
@@ -104,6 +105,7 @@ def test_other_networks_are_refused(drum_network, changes, message):
     warm_start.adapt(fresh, network, *reversed(drum_network))
 
 
+@pytest.mark.slow
 def test_bands_need_their_classes_in_order():
   config = small(drums.get_config("synthetic"))
   classes = tuple(str(pitch) for pitch in range(8))

@@ -56,7 +56,7 @@ def band(model, number, **settings):
   return nnx.merge(graphdef, picked)
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_equals_the_separate_networks(training):
   model = make(conv_dropout=0.0)
   logits, stats = run(model, frames(), training=training)

@@ -237,6 +237,7 @@ def test_infinite_pixels_spoil_a_column_of_a_kernel_whose_cotangents_are_moved()
   assert ours == [[row, 0, 0, feature] for row in range(3) for feature in range(4)]
 
 
+@pytest.mark.slow
 def test_in_programs_divided_by_the_user():
   program = """
 import jax, jax.numpy as jnp, numpy as np

@@ -112,7 +112,7 @@ def make(**changes):
 @pytest.mark.parametrize(
   "changes",
   [
-    {},
+    pytest.param({}, marks=pytest.mark.slow),
     {"conv_norm": "batch"},
     {"less_mean": True},
     pytest.param({"conv_layers": "mobilenet_v2", "width": 0.35}, marks=pytest.mark.slow),

@@ -113,7 +113,9 @@ def test_a_note_a_pitch_higher_gives_the_logits_a_class_higher():
   assert np.abs(call(model, low) - before).max() > 0.01
 
 
-@pytest.mark.parametrize("changes", [{}, PITCHES, PITCHES | {"context_units": 0}])
+@pytest.mark.parametrize(
+  "changes", [pytest.param({}, marks=pytest.mark.slow), PITCHES, PITCHES | {"context_units": 0}]
+)
 def test_before_training_the_count_is_zero_with_the_probability_asked_for(changes):
   omega, num_frames = 0.8, 150
   bias = events.bias_for_empty_count(omega, num_frames)

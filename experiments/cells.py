@@ -37,14 +37,14 @@ def run_cell(config: ConfigDict, workdir: pathlib.Path) -> dict:
     settings = json.loads(config.to_json())
     checkpoints.write_config(workdir, settings)
     before = json.loads((workdir / checkpoints.CONFIG_FILE).read_text())
-    if folders_of(settings) != folders_of(before):
+    if _folders_of(settings) != _folders_of(before):
       config = train.with_digest(config, data.load_replicas(config))
       checkpoints.write_config(workdir, json.loads(config.to_json()))
     return json.loads(path.read_text())
   return train.train_and_evaluate(config, workdir)
 
 
-def folders_of(settings: Mapping) -> dict[str, str]:
+def _folders_of(settings: Mapping) -> dict[str, str]:
   """Where the data of a config lie."""
   return {key: value for key, value in settings.get("data", {}).items() if key.endswith("_dir")}
 

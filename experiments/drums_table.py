@@ -67,7 +67,7 @@ def _on_rendered(config: ConfigDict, workdir: pathlib.Path) -> Mapping:
     own = [_rendered_test(config.data.to_json())] * config.num_replicas
     return train.evaluate(config, workdir, network=Network.from_config(config), recordings=own, out=out)
 
-  # Where its training went on, its settings are the same but for folders.
+  # `cells.run` has refused a training of other settings; a trial of fewer steps may have left scores here.
   return cells.once(out / "results.json", {"num_steps": config.num_steps}, score)
 
 

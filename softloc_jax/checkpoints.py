@@ -109,8 +109,9 @@ def alone(workdir: str | os.PathLike) -> Iterator[None]:
   """Keeps other processes from training in a workdir, where the system and its file system can.
 
   Raises:
-    ValueError: another one does.
+    ValueError: another one does; or the workdir is an address, see `write_config`.
   """
+  _check_local(workdir)
   try:
     import fcntl
   except ImportError:  # not on Windows
@@ -127,6 +128,11 @@ def alone(workdir: str | os.PathLike) -> Iterator[None]:
     yield
 
 
+def _check_local(workdir: str | os.PathLike) -> None:
+  if re.match(r"[a-z][a-z0-9]+:/", str(workdir)):
+    raise ValueError(f"workdir is {workdir}; expected a folder of this machine, or a bucket mounted as one")
+
+
 def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
   """Keeps the config beside the checkpoints, and refuses to continue a run of another one.
 
@@ -135,17 +141,16 @@ def write_config(workdir: str | os.PathLike, config: Mapping[str, Any]) -> None:
       config cannot be read. Or it is an address, such as gs://bucket/run, which would become a local folder
       of that name.
   """
-  if re.match(r"[a-z][a-z0-9]+:/", str(workdir)):
-    raise ValueError(f"workdir is {workdir}; expected a folder of this machine, or a bucket mounted as one")
+  _check_local(workdir)
   path = pathlib.Path(workdir) / CONFIG_FILE
   text = json.dumps(config, indent=2, sort_keys=True)
   if path.exists():
     old, new = _flatten(_read_json(path)), _flatten(json.loads(text))
-    if not (old.get("data.digest") and new.get("data.digest")):  # not known of one of them
-      old.pop("data.digest", None), new.pop("data.digest", None)
     for key in sorted(key for key in set(old) | set(new) if not _is_free(key)):
       # An empty text is as none: runs of before a setting came go on without it.
       was, now = (repr(flat[key]) if flat.get(key, "") != "" else "nothing" for flat in (old, new))
+      if key == "data.digest" and "nothing" in (was, now):  # not every run tells its recordings
+        continue
       if was != now and key == "data.digest":
         raise ValueError(
           f"{path} belongs to a run on other recordings, labels or splits; choose another workdir"

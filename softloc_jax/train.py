@@ -202,14 +202,15 @@ def _seeds(config: Any) -> list[int]:
   return [config.seed + replica for replica in range(config.num_replicas)]
 
 
-def _check_finite(
-  state: train_step.TrainState | None, pending: Sequence[Mapping[str, Array]], step: int
-) -> None:
-  """Refuses a training whose loss, or whose last update, is no number any more."""
-  loss = evaluation.mean([{"loss": one["loss"]} for one in pending])["loss"]
+def _check_loss(pending: Sequence[Mapping[str, Array]], step: int) -> None:
+  loss = float(np.mean([np.asarray(one["loss"]) for one in pending]))
   if not np.isfinite(loss):
     raise FloatingPointError(f"the loss is {loss} at step {step}; try a lower learning rate")
-  if state is not None and not np.isfinite(float(optax.tree.norm(state.variables.params))):
+
+
+def _check_weights(state: train_step.TrainState, step: int) -> None:
+  """Of the last update no loss has told yet."""
+  if not np.isfinite(float(optax.tree.norm(state.variables.params))):
     raise FloatingPointError(f"weights are no numbers at step {step}; try a lower learning rate")
 
 
@@ -339,16 +340,17 @@ class _Run:
         state, scalars = step_fn(state, data_parallel.put(next(iterator), sharding))
         pending.append(scalars)
         is_evaluated = step % config.eval_every == 0 or step == config.num_steps
-        if is_evaluated:
-          _check_finite(state, pending, step)
-        if step % config.log_every == 0 or step == config.num_steps:
-          _check_finite(None, pending, step)
+        is_logged = step % config.log_every == 0 or step == config.num_steps
+        if is_logged or is_evaluated:
+          _check_loss(pending, step)
+        if is_logged:
           line = {f"train/{k}": float(v) for k, v in evaluation.mean(pending).items()}
           pending.clear()
           bar.set_postfix(loss=f"{line['train/loss']:.3f}", refresh=False)
           log.write(step, line | {"seconds": log.seconds_before + time.monotonic() - started})
         bar.update()
         if is_evaluated:
+          _check_weights(state, step)
           metrics, notes = self.validate(state)
           log.write(step, metrics)
           saved.save(step, state, iterator, metrics, notes)

@@ -225,6 +225,14 @@ def test_one_process_at_a_time(tmp_path):
     pass
 
 
+def test_an_address_becomes_no_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  refused = pytest.raises(ValueError, match="workdir is gs://bucket/run; expected a folder of this machine")
+  with refused, checkpoints.alone("gs://bucket/run"):
+    pass
+  assert not list(tmp_path.iterdir())
+
+
 def test_runs_that_did_not_tell_their_recordings_go_on(tmp_path):
   config = {"data": {"name": "folder"}, "num_steps": 5}
   checkpoints.write_config(tmp_path, config)

@@ -81,12 +81,12 @@ def test_one_kernel_finds_the_probabilities_and_gradients(num_frames, num_sequen
   # As two clips, of which one has other classes.
   both = jnp.stack([masked, masked[:, ::-1]])
   counts, tails = np.stack([count, count[::-1]]), np.stack([or_more, or_more[::-1]])
-  value, gradient = fused_kernel.value_and_gradient(both, counts, tails, max_count=max_count, interpret=True)
+  value, gradient = fused_kernel.value_and_gradient(both, counts, tails, interpret=True)
   np.testing.assert_allclose(value, np.stack([expected, expected[::-1]]), rtol=3e-6, atol=3e-6)
   by_contour = np.where(where, posterior - jax.nn.sigmoid(logits), 0.0)
   np.testing.assert_allclose(gradient, np.stack([by_contour, by_contour[:, ::-1]]), atol=5e-6)
   with pytest.raises(ValueError, match="logits are bfloat16; expected float32"):
-    fused_kernel.value_and_gradient(both.astype(jnp.bfloat16), counts, tails, max_count=max_count)
+    fused_kernel.value_and_gradient(both.astype(jnp.bfloat16), counts, tails)
 
 
 def on_a_gpu_that_is_not_here():
@@ -101,7 +101,7 @@ def on_a_gpu_that_is_not_here():
 
 def test_one_kernel_is_translated_for_gpus():
   given = jnp.zeros((2, 50, 20)), jnp.ones((2, 20)), jnp.zeros((2, 20), bool)
-  compute = jax.jit(functools.partial(fused_kernel.value_and_gradient, max_count=6))
+  compute = jax.jit(fused_kernel.value_and_gradient)
   with on_a_gpu_that_is_not_here():
     program = compute.trace(*given).lower(lowering_platforms=("cuda",)).as_text()
   assert program.count("custom_call @__gpu$xla.gpu.triton(") == 1

@@ -144,15 +144,16 @@ def _over_sequences(kernel, blocks, *, rows: list[int], dtype, platform: str, in
     in_specs=[block(len(part)) for part in blocks],
     out_specs=[block(number) for number in rows],
     out_shape=[jax.ShapeDtypeStruct((number, sequences), dtype) for number in rows],
-    compiler_params=_compiler_params() if platform == "gpu" else None,
+    compiler_params=compiler_params(num_warps=4) if platform == "gpu" else None,
     interpret=interpret,
   )
 
 
-def _compiler_params():
-  from jax.experimental.pallas import triton  # to be removed some day: then only these kernels are missing
+def compiler_params(*, num_warps: int):
+  """Of Triton, for programs of so many warps."""
+  from jax.experimental.pallas import triton  # to be removed some day: then only the kernels are missing
 
-  return triton.CompilerParams(num_warps=4)
+  return triton.CompilerParams(num_warps=num_warps)
 
 
 def _filled(array: Array, rows: int, platform: str, value: float = 0.0) -> Array:

@@ -114,7 +114,6 @@ def value_and_grad_by_one_kernel(max_count: int, *, interpret: bool = False) -> 
       logits,
       counts,
       (counts == max_count) & (max_count < logits.shape[1]),
-      max_count=max_count,
       interpret=interpret,
     )
     return -jnp.sum(value), -gradient

@@ -17,21 +17,23 @@ from jax import Array
 from jax.experimental import pallas as pl
 import jax.numpy as jnp
 
+from experiments.benchmarks import contour_kernels
 from softloc_jax import contour
 
 # Sequences of a program, beside each other in memory.
 SEQUENCES = 16
 # Nodes: more than suffice in float32 for any count, and a power of two.
 _NODES = 16
-# Frames of one step: of sums over time, of the product (so many groups that make one polynomial), and of the
-# posterior, which holds all nodes of each.
-_FRAMES, _GROUP, _GROUPS, _POSTERIOR_FRAMES = 16, 4, 4, 8
+# Frames of one step: of the product so many groups that make one polynomial, as many of sums over time, and
+# fewer of the posterior, which holds all nodes of each.
+_GROUP, _GROUPS, _POSTERIOR_FRAMES = 4, 4, 8
+_FRAMES = _GROUP * _GROUPS
 # Of 32 threads. With four, registers would spill.
 _WARPS = 8
 
 
 def value_and_gradient(
-  logits: Array, count: Array, or_more: Array, *, max_count: int, interpret: bool = False
+  logits: Array, count: Array, or_more: Array, *, interpret: bool = False
 ) -> tuple[Array, Array]:
   """`log Pr(Y = count)`, or `log Pr(Y >= count)`, and its gradient with respect to the logits.
 
@@ -39,7 +41,6 @@ def value_and_gradient(
     logits: `[B, T, C]` float32; of frames that are not real -inf.
     count: `[B, C]` whole numbers from 0 to the number of real frames, as float32.
     or_more: `[B, C]` True for `Pr(Y >= count)`.
-    max_count: at least every count.
     interpret: whether the kernel is run step by step, on any device.
 
   Returns:
@@ -51,7 +52,7 @@ def value_and_gradient(
   if logits.dtype != jnp.float32:
     raise ValueError(f"logits are {logits.dtype}; expected float32")
   batch, num_frames, num_classes = logits.shape
-  fill = -num_frames % (_GROUP * _GROUPS), -num_classes % SEQUENCES
+  fill = -num_frames % _FRAMES, -num_classes % SEQUENCES
   logits = jnp.pad(logits, ((0, 0), (0, fill[0]), (0, fill[1])), constant_values=-jnp.inf)
   count, or_more = (
     jnp.pad(part.astype(jnp.float32), ((0, 0), (0, fill[1])))[:, None] for part in (count, or_more)
@@ -67,17 +68,10 @@ def value_and_gradient(
       jax.ShapeDtypeStruct(count.shape, jnp.float32),
       jax.ShapeDtypeStruct(logits.shape, jnp.float32),
     ],
-    compiler_params=_compiler_params(),
+    compiler_params=contour_kernels.compiler_params(num_warps=_WARPS),
     interpret=interpret,
   )(logits, count, or_more)
-  assert contour.num_nodes(max_count, num_frames, jnp.float32) <= _NODES
   return value[:, 0, :num_classes], gradient[:, :num_frames, :num_classes]
-
-
-def _compiler_params():
-  from jax.experimental.pallas import triton  # to be removed some day: then only this kernel is missing
-
-  return triton.CompilerParams(num_warps=_WARPS)
 
 
 def _kernel(logits_ref, count_ref, or_more_ref, value_ref, gradient_ref, *, num_steps: int):
@@ -120,7 +114,7 @@ def _kernel(logits_ref, count_ref, or_more_ref, value_ref, gradient_ref, *, num_
   end = case.tilt(tilt)
   changed, likely = change(end)
   angles, spacing = contour.nodes(moments(tilt)[1], _NODES)
-  real, imag = _product(logits_ref, tilt, angles, num_steps * _FRAMES)
+  real, imag = _product(logits_ref, tilt, angles, num_steps)
   value, real, imag, missed = contour.weigh(
     real, imag, angles, spacing, tilt, changed + (likely - count) * end, count, case
   )
@@ -138,7 +132,7 @@ def _kernel(logits_ref, count_ref, or_more_ref, value_ref, gradient_ref, *, num_
   jax.lax.fori_loop(0, num_steps * _FRAMES // _POSTERIOR_FRAMES, write, 0)
 
 
-def _product(logits_ref, tilt: Array, angles: Array, num_frames: int) -> tuple[Array, Array]:
+def _product(logits_ref, tilt: Array, angles: Array, num_steps: int) -> tuple[Array, Array]:
   """`contour._product` in two parts, `[H, N]`."""
   powers = [(-2 * jnp.square(jnp.sin(j * angles / 2)), jnp.sin(j * angles)) for j in range(1, _GROUP + 1)]
 
@@ -153,7 +147,7 @@ def _product(logits_ref, tilt: Array, angles: Array, num_frames: int) -> tuple[A
     return so_far
 
   start = jnp.zeros(angles.shape, jnp.float32)
-  real, imag = jax.lax.fori_loop(0, num_frames // (_GROUP * _GROUPS), multiply, (start, start))
+  real, imag = jax.lax.fori_loop(0, num_steps, multiply, (start, start))
   return 1 + real, imag
 
 
